@@ -21,10 +21,12 @@ def line(*points: tuple[float, float]) -> Stroke:
     return np.array(points, dtype=np.float64)
 
 
-def arc(cx: float, cy: float, rx: float, ry: float, start: float, stop: float) -> Stroke:
+def arc(
+    centre: tuple[float, float], radii: tuple[float, float], start: float, stop: float
+) -> Stroke:
     """Elliptic arc; angles in degrees, 0 to the right and 90 down."""
     angle = np.radians(np.linspace(start, stop, 33))
-    return np.stack([cx + rx * np.cos(angle), cy + ry * np.sin(angle)], axis=1)
+    return np.array(centre) + np.array(radii) * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def path(*strokes: Stroke) -> Stroke:
@@ -33,28 +35,33 @@ def path(*strokes: Stroke) -> Stroke:
 
 
 DIGITS: tuple[tuple[Stroke, ...], ...] = (
-    (arc(0.50, 0.50, 0.34, 0.50, 0, 360),),
+    (arc((0.50, 0.50), (0.34, 0.50), 0, 360),),
     (line((0.58, 0.00), (0.42, 1.00)),),
-    (path(arc(0.48, 0.28, 0.32, 0.28, -170, 40), line((0.16, 0.98), (0.88, 0.96))),),
+    (path(arc((0.48, 0.28), (0.32, 0.28), -170, 40), line((0.16, 0.98), (0.88, 0.96))),),
     (
         path(
-            arc(0.45, 0.25, 0.30, 0.25, -150, 90),
-            arc(0.45, 0.74, 0.36, 0.26, -80, 150),
+            arc((0.45, 0.25), (0.30, 0.25), -150, 90),
+            arc((0.45, 0.74), (0.36, 0.26), -80, 150),
         ),
     ),
     (
         line((0.22, 0.05), (0.15, 0.55), (0.80, 0.52)),
         line((0.76, 0.00), (0.66, 1.00)),
     ),
-    (path(line((0.80, 0.02), (0.32, 0.04), (0.26, 0.45)), arc(0.42, 0.70, 0.36, 0.30, -110, 140)),),
-    (path(arc(0.70, 0.72, 0.50, 0.72, -85, -180), arc(0.48, 0.72, 0.28, 0.28, 180, -180)),),
+    (
+        path(
+            line((0.80, 0.02), (0.32, 0.04), (0.26, 0.45)),
+            arc((0.42, 0.70), (0.36, 0.30), -110, 140),
+        ),
+    ),
+    (path(arc((0.70, 0.72), (0.50, 0.72), -85, -180), arc((0.48, 0.72), (0.28, 0.28), 180, -180)),),
     (line((0.12, 0.06), (0.84, 0.04), (0.46, 1.00)),),
     (
-        arc(0.52, 0.25, 0.26, 0.25, 0, 360),
-        arc(0.48, 0.75, 0.30, 0.25, 0, 360),
+        arc((0.52, 0.25), (0.26, 0.25), 0, 360),
+        arc((0.48, 0.75), (0.30, 0.25), 0, 360),
     ),
     (
-        arc(0.46, 0.27, 0.28, 0.27, 0, 360),
+        arc((0.46, 0.27), (0.28, 0.27), 0, 360),
         line((0.74, 0.25), (0.66, 1.00)),
     ),
 )

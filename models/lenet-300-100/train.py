@@ -179,7 +179,7 @@ def fit(
     train_split: Split,
     validation: Split,
     log: list[dict],
-    before_epoch: Callable[[int], None] = lambda epoch: None,
+    before_epoch: Callable[[int], None] = lambda _epoch: None,
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Train one phase; return weights and biases of its best epoch, pruning epochs excluded."""
     plan = phase.plan
@@ -375,8 +375,8 @@ def layer_inputs(trained: TrainedNetwork, x: np.ndarray) -> list[np.ndarray]:
 
 def write_model(trained: TrainedNetwork, out: Path) -> Path:
     """Compress with accelsim, which loses nothing here, and return the path of the artifact."""
-    import accelsim  # only the last step needs it
-    from accelsim.network import Layer, Network
+    import accelsim  # noqa: PLC0415 - only this step needs it
+    from accelsim.network import Layer, Network  # noqa: PLC0415
 
     network = Network(
         name=NAME,

@@ -1,8 +1,9 @@
 """The benchmark's baseline: a cycle-stepped model of the PE array, as one would write it in C++.
 
-The base machine only (fixed-width entries, one activation queue per PE): each cycle loops over all PEs, each of which
-pops its queue, reads its pointers, takes one entry, checks its row register and accumulates its output. It is what
-the published simulator of EIE does, compiled by Numba, with no trick and no handicap. Nothing is shared with `accelsim`.
+The base machine only (fixed-width entries, one activation queue per PE): each cycle loops over all
+PEs, each of which pops its queue, reads its pointers, takes one entry, checks its row register and
+accumulates its output. It is what a published simulator does, compiled by Numba, with no trick and
+no handicap. Nothing is shared with `accelsim`.
 """
 
 from typing import NamedTuple
@@ -20,8 +21,8 @@ POINTER_READS, ROW_READS, NONZERO_ENTRIES, LAST_ENTRY_CYCLE = range(4)
 class EncodedLayer(NamedTuple):
     """Columns of entries per PE, the bias last if there is one (n_columns is then n_in + 1).
 
-    col_ptr int32[P, n_columns + 1]: positions in the PE's own entries. entry_start int64[P + 1]: where the PE's
-    entries start in code and run, both uint8[n_entries].
+    col_ptr int32[P, n_columns + 1]: positions in the PE's own entries. entry_start int64[P + 1]:
+    where the PE's entries start in code and run, both uint8[n_entries].
     """
 
     col_ptr: NDArray[np.int32]
@@ -63,7 +64,7 @@ def encode_layer(
 ) -> EncodedLayer:
     """Encode codes uint8[n_out, n_in] and bias_codes uint8[n_out] (or None) for P PEs."""
     columns = codes if bias_codes is None else np.column_stack([codes, bias_codes])
-    columns = np.ascontiguousarray(columns.T)  # a column's codes side by side, as both passes read them
+    columns = np.ascontiguousarray(columns.T)  # both passes read a column's codes in turn
     max_run = 2**run_bits - 1
     col_ptr = _count_entries(columns, pes, max_run)
     entry_start = np.zeros(pes + 1, dtype=np.int64)
@@ -98,7 +99,7 @@ def _fill_entries(
     entry_start: NDArray[np.int64],
     max_run: int,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Codes and runs, both uint8[n_entries]; a gap above max_run is bridged by entries of code 0."""
+    """Codes and runs, uint8[n_entries]; entries of code 0 bridge a gap above max_run."""
     n_columns, n_out = columns.shape
     pes = len(col_ptr)
     code = np.zeros(entry_start[-1], dtype=np.uint8)
@@ -163,7 +164,8 @@ def _simulate(
         if line < len(lines):
             slot = _next_active(lines[line], slot)
             is_ready = slot < pes
-        # Full is tested before the PEs pop, and an item is written after: both see the last cycle's state.
+        # Full is tested before the PEs pop, and an item is written after they did, so that all see
+        # the state that the last cycle left.
         is_sent = is_ready and not _is_any_full(state)
         is_active = _step_pes(layer, codebook, state, counters, cycle, row_entries)
         if is_sent:

@@ -1,6 +1,7 @@
 """The layers that `eie_cycles.csv` names, and where their data lie.
 
-The rows of `eie_cycles.csv` are what the EIE authors' C++ cycle simulator reports, run until it has drained.
+The rows of `eie_cycles.csv` are what the EIE authors' C++ cycle simulator reports, run until it has
+drained.
 """
 
 import csv
@@ -19,8 +20,8 @@ REFERENCE_CSV = Path(__file__).with_name("eie_cycles.csv")
 class QuantizedLayer(NamedTuple):
     """A layer as 4-bit codes, with one activation vector.
 
-    codes uint8[n_out, n_in], bias_codes uint8[n_out], codebook float32[16], activations float32[n_in];
-    output float32[n_out] before ReLU where it was published, else None.
+    codes uint8[n_out, n_in], bias_codes uint8[n_out], codebook float32[16], activations
+    float32[n_in]; output float32[n_out] before ReLU where it was published, else None.
     """
 
     codes: NDArray[np.uint8]
@@ -45,8 +46,10 @@ class ReferenceRow(NamedTuple):
 
     @property
     def name(self) -> str:
-        size = "" if self.recipe is None else f"-{self.recipe['n_out']:.0f}x{self.recipe['n_in']:.0f}"
-        return f"{self.layer}{size}-P{self.pes}-D{self.queue_depth}-W{self.row_entries}"
+        name = f"{self.layer}-P{self.pes}-D{self.queue_depth}-W{self.row_entries}"
+        if self.recipe is None:
+            return name
+        return f"{name}-{self.recipe['n_out']:.0f}x{self.recipe['n_in']:.0f}"
 
 
 def reference_rows() -> list[ReferenceRow]:
@@ -88,12 +91,13 @@ def layer_of(row: ReferenceRow) -> QuantizedLayer:
 def synthetic_layer(
     n_out: int,
     n_in: int,
+    *,
     weight_density: float,
     activation_density: float,
     seed: int,
     row_skew: float = 0.0,
 ) -> QuantizedLayer:
-    """A random layer whose last weight column is the bias; `row_skew` spreads the densities of the rows.
+    """A random layer with a bias; `row_skew` spreads the densities of the rows.
 
     The reference numbers hang on the order and the shapes of the random calls: do not reorder them.
     """
@@ -116,15 +120,15 @@ def alexnet_fc8() -> QuantizedLayer:
     """AlexNet FC8 as the EIE authors simulated it; skips the test where there is no data folder."""
     folder = data_dir()
     if folder is None:
-        pytest.skip("ACCELSIM_DATA not set and ../shared/data absent: alexnet_fc8.npz is not available")
+        pytest.skip("ACCELSIM_DATA not set and ../shared/data absent: no alexnet_fc8.npz")
     with np.load(folder / "alexnet_fc8.npz") as arrays:
         return QuantizedLayer(**{name: arrays[name] for name in QuantizedLayer._fields})
 
 
 def data_dir() -> Path | None:
-    """The folder of real data: `ACCELSIM_DATA`, else `../shared/data` beside the repository, else None.
+    """The folder of real data: `ACCELSIM_DATA`, else `../shared/data`, else None.
 
-    A folder that `ACCELSIM_DATA` names is returned unchecked, so that a wrong path fails rather than skips.
+    A folder that `ACCELSIM_DATA` names is returned unchecked: a wrong path fails rather than skips.
     """
     named = os.environ.get("ACCELSIM_DATA")
     if named:

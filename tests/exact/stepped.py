@@ -1,22 +1,25 @@
 """The PE array, one cycle at a time: slow, obvious, and the judge of the fast kernels.
 
-Nothing here is shared with `accelsim`, and no formula for time is used: every cycle steps the broadcaster and every
-PE once, and what they do is counted. The model does its own encoding, from dense codes, and its own decoding.
+Nothing here is shared with `accelsim`, and no formula for time is used: every cycle steps the
+broadcaster and every PE once, and what they do is counted. The model does its own encoding, from
+dense codes, and its own decoding.
 
 How a layer lies in the machine (P PEs):
 
 * Output row `r` lives in PE `r mod P`, at local row `r div P`.
-* Activations stand in lines of P words. The bias is one more column with activation 1.0, in the first slot of the
-  line after the last activation line; without a bias there is no such column.
-* A PE's part of a column is a list of entries (code, run); `run` is the number of zeros before the entry among the
-  PE's local rows. A gap too long for `run` is bridged by padding entries (code 0, the longest run).
-* Instead of codes, the bias may be stored exactly: one plain word per local row, zeros too, from the next fresh
-  weight-SRAM row on.
+* Activations stand in lines of P words. The bias is one more column with activation 1.0, in the
+  first slot of the line after the last activation line; without a bias there is no such column.
+* A PE's part of a column is a list of entries (code, run); `run` is the number of zeros before the
+  entry among the PE's local rows. A gap too long for `run` is bridged by padding entries (code 0,
+  the longest run).
+* Instead of codes, the bias may be stored exactly: one plain word per local row, zeros too, from
+  the next fresh weight-SRAM row on.
 
 Two conventions for layers in which little happens:
 
 * without any broadcast (no active input, no bias) `cycles` and `utilization_frac` are 0;
-* with broadcasts but no entry anywhere, the last entry is taken to be in cycle 0: `cycles` is the drain alone, 6.
+* with broadcasts but no entry anywhere, the last entry is taken to be in cycle 0: `cycles` is the
+  drain alone, 6.
 """
 
 from collections.abc import Sequence
@@ -31,13 +34,13 @@ PIPELINE_DRAIN_CYCLES = 6
 BIAS_ACTIVATION = 1.0
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 # Encoding: dense codes to entries
-# ---------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 
 
 class Entry(NamedTuple):
-    """One stored weight: its code, and how many zeros of the PE's column it skips. Code 0 is padding."""
+    """One stored weight: its code, and how many zeros it skips. Code 0 is padding."""
 
     code: int
     run: int
@@ -60,7 +63,7 @@ def encode_column(local_codes: Sequence[int], max_run: int) -> list[Entry]:
 
 
 def canonical_codes(lengths: Sequence[int]) -> dict[int, str]:
-    """Symbol to bit string: symbols by (length, symbol), the first all zeros, then increment and shift.
+    """Symbol to bit string: by (length, symbol), from all zeros on, by increment and shift.
 
     A symbol of length 0 does not occur and gets no code.
     """
@@ -75,9 +78,9 @@ def canonical_codes(lengths: Sequence[int]) -> dict[int, str]:
     return table
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 # Weight memory of one PE: where entries lie, and what reading one yields
-# ---------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 
 
 class Fetched(NamedTuple):
@@ -91,7 +94,7 @@ class Fetched(NamedTuple):
 
 
 class Storage(Protocol):
-    """Columns of weights at addresses; an address counts entries, bits or words, as the storage sees fit."""
+    """Columns of weights at addresses, which count entries, bits or words, as the storage likes."""
 
     def span(self, column: int) -> tuple[int, int]:
         """First address of the column and the address after its last."""
@@ -115,7 +118,10 @@ def _ceil_div(a: int, b: int) -> int:
 
 
 class FixedStorage:
-    """Entries of equal width; a row holds as many whole entries as fit. An address is an entry's position."""
+    """Entries of equal width, as many whole ones in a row as fit.
+
+    An address is an entry's position.
+    """
 
     def __init__(
         self,
@@ -144,9 +150,9 @@ class FixedStorage:
 
 
 class HuffmanStorage:
-    """A string of bits: per entry the code symbol, then the run symbol. An address is a bit's position.
+    """A string of bits: per entry the code symbol, then the run symbol.
 
-    An entry may straddle rows; it is still decoded in one cycle.
+    An address is a bit's position. An entry may straddle rows; it is still decoded in one cycle.
     """
 
     def __init__(
@@ -207,7 +213,7 @@ class BiasWords:
         self.words_per_row = max(1, row_bits // word_bits)
         self.rows_per_word = _ceil_div(word_bits, row_bits)
 
-    def span(self, column: int) -> tuple[int, int]:
+    def span(self, column: int) -> tuple[int, int]:  # noqa: ARG002 - there is only the bias column
         return 0, len(self.values)
 
     def fetch(self, address: int) -> Fetched:
@@ -217,9 +223,9 @@ class BiasWords:
         return Fetched(value, 0, value == 0, range(row, row + self.rows_per_word), address + 1)
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 # The machine's parts
-# ---------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 
 
 class Item(NamedTuple):
@@ -352,7 +358,7 @@ class ProcessingElement:
         return self.queue.is_empty() and not self.has_entries_left()
 
     def step(self, cycle: int) -> None:
-        """One cycle: pop if the last item is finished, then process one entry if the item has one."""
+        """One cycle: pop if the last item is finished, then process one entry if there is one."""
         if not self.has_entries_left():
             if self.queue.is_empty():
                 self.waiting_cycles += 1
@@ -366,12 +372,16 @@ class ProcessingElement:
         self.pointer_reads += 1
         self.starved_cycles += 0 if is_first else self.waiting_cycles
         self.waiting_cycles = 0
-        is_bias_words = self.bias_words is not None and item.column == self.bias_column
-        self.storage = self.bias_words if is_bias_words else self.weights
+        self.storage = self._storage_of(item.column)
         self.address, self.end_address = self.storage.span(item.column)
         self.activation = item.activation
         self.local_row = -1
         self.empty_columns += not self.has_entries_left()
+
+    def _storage_of(self, column: int) -> Storage:
+        if self.bias_words is not None and column == self.bias_column:
+            return self.bias_words
+        return self.weights
 
     def _process_entry(self, cycle: int) -> None:
         fetched = self.storage.fetch(self.address)
@@ -392,16 +402,17 @@ class ProcessingElement:
                 self.row_register = row
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 # The whole machine
-# ---------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class SteppedResult:
     """What happened; the arrays are int64[P] unless said otherwise.
 
-    entries: processed, padding included. padding: processed entries of code 0 (or bias words of value 0).
+    entries: processed, padding included. padding: processed entries of code 0, or bias words of
+    value 0.
     empty_columns: items that had no entry. busy_cycles: cycles in which an entry was processed.
     starved_cycles: cycles between a PE's first and last pop in which it waited for an item.
     stall_cycles: cycles in which a broadcast was ready but some queue was full.
@@ -425,7 +436,10 @@ class SteppedResult:
 
 @dataclass(frozen=True)
 class Machine:
-    """Parameters of the PE array. Code lengths (uint8[2**code_bits]) and run lengths are for Huffman only."""
+    """Parameters of the PE array.
+
+    code_lengths uint8[2**code_bits] and run_lengths uint8[2**run_bits]: for Huffman only.
+    """
 
     pes: int
     queue_depth: int
@@ -449,16 +463,14 @@ def simulate_stepped(
 ) -> SteppedResult:
     """Run one layer, cycle by cycle, until all PEs are done.
 
-    codes uint8[n_out, n_in], codebook float32[2**code_bits], activations float32[n_in]; at most one of
-    bias_codes uint8[n_out] and bias_values float32[n_out] (the exact bias).
+    codes uint8[n_out, n_in], codebook float32[2**code_bits], activations float32[n_in]; at
+    most one of bias_codes uint8[n_out] and bias_values float32[n_out] (the exact bias).
     """
     assert bias_codes is None or bias_values is None, "a layer has one bias"
     has_bias = bias_codes is not None or bias_values is not None
     broadcaster = Broadcaster(activation_lines(activations, machine.pes, has_bias))
     stored_codes = with_bias_column(codes, bias_codes, machine.pes)
-    pes = [
-        build_pe(pe, stored_codes, codebook, bias_values, machine) for pe in range(machine.pes)
-    ]
+    pes = [build_pe(pe, stored_codes, codebook, bias_values, machine) for pe in range(machine.pes)]
     run_until_drained(broadcaster, pes)
     return collect(broadcaster, pes, n_out=len(codes))
 
@@ -471,7 +483,7 @@ def bias_column_of(n_in: int, pes: int) -> int:
 def activation_lines(
     activations: NDArray[np.float32], pes: int, has_bias: bool
 ) -> NDArray[np.float32]:
-    """Activations float32[n_in] as float32[n_lines, P], with a line for the bias; unused slots are zero."""
+    """Activations float32[n_in] as lines float32[n_lines, P], zero-filled, the bias in its own."""
     bias_slot = bias_column_of(len(activations), pes)
     slots = np.zeros(bias_slot + (pes if has_bias else 0), dtype=np.float32)
     slots[: len(activations)] = activations
@@ -483,7 +495,7 @@ def activation_lines(
 def with_bias_column(
     codes: NDArray[np.uint8], bias_codes: NDArray[np.uint8] | None, pes: int
 ) -> NDArray[np.uint8]:
-    """Codes uint8[n_out, bias column + 1]: the columns between the last input and the bias are empty."""
+    """Codes uint8[n_out, bias column + 1]; columns between last input and bias are empty."""
     n_out, n_in = codes.shape
     bias_column = bias_column_of(n_in, pes)
     stored = np.zeros((n_out, bias_column + 1), dtype=np.uint8)
@@ -527,7 +539,8 @@ def build_storage(
     if machine.decoder == "fixed":
         entries_per_row = machine.row_bits // (machine.code_bits + machine.run_bits)
         return FixedStorage(columns, codebook, entries_per_row)
-    assert machine.code_lengths is not None and machine.run_lengths is not None
+    assert machine.code_lengths is not None, "a Huffman decoder needs code lengths"
+    assert machine.run_lengths is not None, "a Huffman decoder needs run lengths"
     return HuffmanStorage(
         columns, codebook, machine.row_bits, machine.code_lengths, machine.run_lengths
     )
@@ -536,9 +549,9 @@ def build_storage(
 def run_until_drained(broadcaster: Broadcaster, pes: list[ProcessingElement]) -> None:
     """Step all parts, cycle after cycle, until nothing is left to do.
 
-    All parts see the machine as the cycle before left it: queues are tested for full before the PEs pop (a slot
-    freed now can be written from the next cycle on), and written after (an item written now can be popped from
-    the next cycle on).
+    All parts see the machine as the cycle before left it: queues are tested for full before the PEs
+    pop (a slot freed now can be written from the next cycle on), and written after (an item written
+    now can be popped from the next cycle on).
     """
     cycle = 0
     while not (broadcaster.is_done() and all(pe.is_done() for pe in pes)):
@@ -574,9 +587,9 @@ def collect(broadcaster: Broadcaster, pes: list[ProcessingElement], n_out: int) 
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 # Fixed-point arithmetic, in integers of any size
-# ---------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------
 
 
 def saturate(value: int, bits: int) -> int:
@@ -609,9 +622,9 @@ def fixed_point_output(
 ) -> list[int]:
     """The layer's output in units of 2^-out_frac, as a machine with `bits`-bit words computes it.
 
-    Columns come in ascending order, the bias last. Each product is exact, is rounded to the output's format, and is
-    added with saturation. `act_frac` must not be negative where bias_codes are given: the bias's activation 1.0 is
-    2^act_frac, taken as exact even where `bits` bits could not hold it.
+    Columns come in ascending order, the bias last. Each product is exact, is rounded to the format
+    of the output, and is added with saturation. `act_frac` must not be negative where bias_codes
+    are given: the bias's activation 1.0 is 2^act_frac, exact even where `bits` bits cannot hold it.
     """
     shift = act_frac + weight_frac - out_frac
     weights = [quantize(value, weight_frac, bits) for value in codebook]
