@@ -87,26 +87,28 @@ def decode_flat(
 
 @jit
 def count_interleaved(
-    col_ptr: Array, rows: Array, pe_of_row: Array, local_row: Array, max_run: int, counts: Array
+    col_ptr: Array, rows: Array, pe_of_row: Array, local_row: Array, max_run: int, pe_col_ptr: Array
 ) -> None:
-    """Entries, padding included, per (column, PE).
+    """Where each column's entries, padding included, start within each PE.
 
-    pe_of_row, local_row: int32[n_rows]; counts: int64[n_cols, P], filled.
+    pe_of_row, local_row: int32[n_rows]; pe_col_ptr: int64[n_cols + 1, P], filled.
     """
     step = max_run + 1
-    n_pes = counts.shape[1]
+    n_pes = pe_col_ptr.shape[1]
     previous = np.empty(n_pes, dtype=np.int64)
-    for c in range(counts.shape[0]):
-        previous[:] = -1
-        counts[c, :] = 0
+    pe_col_ptr[0, :] = 0
+    for c in range(pe_col_ptr.shape[0] - 1):
+        for k in range(n_pes):
+            previous[k] = -1
+            pe_col_ptr[c + 1, k] = pe_col_ptr[c, k]
         for i in range(col_ptr[c], col_ptr[c + 1]):
             k = pe_of_row[rows[i]]
             local = np.int64(local_row[rows[i]])
             gap = local - previous[k] - 1
             previous[k] = local
-            counts[c, k] += 1
+            pe_col_ptr[c + 1, k] += 1
             while gap >= step:  # rare; a division for each entry costs more
-                counts[c, k] += 1
+                pe_col_ptr[c + 1, k] += 1
                 gap -= step
 
 

@@ -1,0 +1,79 @@
+"""Weight sharing: a codebook by one-dimensional k-means (Han et al., Deep Compression, section 3)."""
+
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from accelsim.compress.sparse import Float32, UInt8
+from accelsim.kernels import cluster
+
+Initialisation: TypeAlias = Literal["linear", "density", "random"]
+
+
+class Codebook(NamedTuple):
+    """centroids: float32[2**code_bits]; code 0 is exactly 0.0 and means pruned or padding."""
+
+    centroids: Float32
+    lossless: bool
+
+
+def make_codebook(
+    values: Float32,
+    code_bits: int,
+    initialisation: Initialisation = "linear",
+    seed: int = 0,
+    max_iterations: int = 1000,
+) -> Codebook:
+    """Codebook for non-zero `values` float32[n].
+
+    Values that are distinct at most ``2**code_bits - 1`` times become the codebook as they are, so
+    nothing is lost. Otherwise Lloyd's algorithm runs from the given initialisation: `linear` spaces the
+    centroids evenly over the range, `density` over the quantiles, `random` draws them from the values.
+    """
+    room = 2**code_bits - 1
+    centroids = np.zeros(room + 1, dtype=np.float32)
+    ordered = np.sort(values)
+    distinct = np.empty(room, dtype=np.float32)
+    count = int(cluster.distinct_sorted(ordered, distinct))
+    if count <= room:
+        centroids[1 : count + 1] = distinct[:count]
+        return Codebook(centroids, lossless=True)
+    prefix = np.zeros(ordered.size + 1, dtype=np.float64)
+    np.cumsum(ordered, dtype=np.float64, out=prefix[1:])
+    trained = initial_centroids(ordered, room, initialisation, seed)
+    cluster.lloyd(ordered, prefix, trained, max_iterations)
+    centroids[1:] = trained
+    return Codebook(centroids, lossless=False)
+
+
+def initial_centroids(
+    ordered: Float32, k: int, initialisation: Initialisation, seed: int
+) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """Ascending float64[k] starting centroids for sorted values float32[n]."""
+    if initialisation == "linear":
+        return np.linspace(ordered[0], ordered[-1], k, dtype=np.float64)
+    if initialisation == "density":
+        quantiles = (np.arange(k) + 0.5) / k
+        return ordered[(quantiles * ordered.size).astype(np.int64)].astype(np.float64)
+    drawn = np.random.default_rng(seed).choice(ordered.size, size=k, replace=False)
+    return np.sort(ordered[drawn]).astype(np.float64)
+
+
+def assign_codes(values: Float32, codebook: Codebook) -> UInt8:
+    """Codes uint8[n] of non-zero values: the nearest non-zero centroid; midway goes to the lower.
+
+    Centroids are ascending from code 1 on, save for unused codes (0.0) at the end of a lossless one.
+    """
+    used = codebook.centroids[1:].astype(np.float64)
+    if codebook.lossless:
+        used = used[: int(np.count_nonzero(used))]
+    midpoints = 0.5 * (used[:-1] + used[1:])
+    codes = np.empty(values.size, dtype=np.uint8)
+    cluster.assign(values, midpoints, codes)
+    return codes
+
+
+def nearest_codes(values: Float32, codebook: Codebook) -> UInt8:
+    """Codes uint8[n] of any values: the nearest centroid, code 0 among them; ties go to the lower code."""
+    distance = np.abs(values[:, None].astype(np.float64) - codebook.centroids[None, :])
+    return distance.argmin(axis=1).astype(np.uint8)
