@@ -71,21 +71,21 @@ def _bucket_of(histogram: Int64, keep: int) -> tuple[int, int]:
     return histogram.size - 1 - index, above
 
 
-def prune(weights: Float32, threshold: Threshold) -> tuple[SparseWeights, Threshold]:
-    """Survivors of ``weights`` [n_out, n_in] by column, and the threshold with the ties left over.
+def prune(weights: Float32, threshold: Threshold) -> SparseWeights:
+    """Survivors of ``weights`` float32[n_out, n_in] by column.
 
     Among weights equal to the threshold the first in row-major order are kept.
     """
     bits = weights.view(np.uint32)
     per_column = np.zeros(weights.shape[1], dtype=np.int64)
-    ties_left = int(select.count_kept(bits, threshold.bits, threshold.ties, per_column))
+    select.count_kept(bits, threshold.bits, threshold.ties, per_column)
     col_ptr = column_pointers(per_column)
     rows = np.empty(col_ptr[-1], dtype=np.int32)
     values = np.empty(col_ptr[-1], dtype=np.float32)
     select.gather_kept(
         weights, bits, threshold.bits, threshold.ties, col_ptr[:-1].copy(), rows, values
     )
-    return SparseWeights(col_ptr, rows, values), threshold._replace(ties=ties_left)
+    return SparseWeights(col_ptr, rows, values)
 
 
 def sparse_codes(codes: UInt8) -> SparseCodes:

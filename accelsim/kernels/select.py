@@ -31,11 +31,11 @@ def histogram_low(bits: Array, high: int, histogram: Array) -> None:
 
 
 @jit
-def count_kept(bits: Array, threshold: int, ties: int, per_column: Array) -> int:
+def count_kept(bits: Array, threshold: int, ties: int, per_column: Array) -> None:
     """Count the survivors of each column.
 
     bits: uint32[n_out, n_in]; kept are magnitudes above `threshold`, and of those equal to it the
-    first `ties` in row-major order; per_column: int64[n_in], added to. Returns the ties left over.
+    first `ties` in row-major order; per_column: int64[n_in], added to.
     """
     limit = np.uint32(threshold)
     for r in range(bits.shape[0]):
@@ -46,7 +46,6 @@ def count_kept(bits: Array, threshold: int, ties: int, per_column: Array) -> int
             elif magnitude == limit and ties > 0:
                 per_column[c] += 1
                 ties -= 1
-    return ties
 
 
 @jit

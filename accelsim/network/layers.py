@@ -1,5 +1,6 @@
 """What is computed: layers, and networks of layers."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -13,7 +14,8 @@ Float32: TypeAlias = NDArray[np.float32]
 Activation: TypeAlias = Literal["none", "relu", "softmax"]
 
 ACTIVATIONS: tuple[Activation, ...] = ("none", "relu", "softmax")
-# A shape beyond this is a damaged file, not a layer: 2**31 - 1 keeps row and column indices in int32.
+# A shape beyond this is a damaged file, not a layer: 2**31 - 1 keeps row and column indices in
+# int32.
 MAX_DIMENSION = 2**31 - 1
 
 
@@ -21,12 +23,16 @@ MAX_DIMENSION = 2**31 - 1
 class Layer:
     """A fully connected layer ``y = activation(weights @ x + bias)``.
 
-    weights: float32[n_out, n_in], or None for a shape-only layer, whose weights are drawn from a seed
+    weights: float32[n_out, n_in], or None for a shape-only layer, whose weights are drawn from a
+        seed
     bias: float32[n_out] or None
     n_out, n_in: taken from the weights; needed only where these are None
     weight_density, activation_density: fractions of non-zero values of a shape-only layer
+    draw_bias: whether a shape-only layer has a bias, to be drawn with its weights; else without
+        meaning
 
-    Raises NetworkError for shapes that do not fit each other and for NaN or infinite values.
+    Raises NetworkError for shapes that do not fit each other, for NaN or infinite values, and for a
+    name that is empty or has characters that cannot be printed.
     """
 
     name: str
@@ -37,8 +43,11 @@ class Layer:
     n_in: int = 0
     weight_density: float | None = None
     activation_density: float | None = None
+    draw_bias: bool = True
 
     def __post_init__(self) -> None:
+        if not self.name or not self.name.isprintable():
+            raise NetworkError(f"layer {self.name!r}: give it a name of printable characters")
         if self.weights is not None:
             self._take_shape_from_weights(self.weights)
         if not (0 < self.n_out <= MAX_DIMENSION and 0 < self.n_in <= MAX_DIMENSION):
@@ -90,13 +99,18 @@ class Layer:
         """Weights of the dense layer, without the bias."""
         return self.n_out * self.n_in
 
+    @property
+    def has_bias(self) -> bool:
+        """Whether the layer adds a bias: a given one, or one that is drawn with shape-only weights."""
+        return self.bias is not None or (self.weights is None and self.draw_bias)
+
 
 @dataclass(frozen=True, eq=False)
 class Network:
     """Layers in order: each takes the output of the one before it, or its own given activations.
 
-    activations: input vectors per layer name, float32[n_in] or float32[batch, n_in]. A layer that is
-        named there runs on them; any other layer runs on the output of the layer before it.
+    activations: input vectors per layer name, float32[n_in] or float32[batch, n_in]. A layer that
+        is named there runs on them; any other layer runs on the output of the layer before it.
     chained: False for a list of independent layers (a benchmark set), none of which feeds another.
 
     Raises NetworkError for duplicate names, layers that do not fit, unknown or wrong activations.
@@ -126,13 +140,15 @@ class Network:
 
 
 def as_finite_float32(values: object, what: str) -> Float32:
-    """`values` as a contiguous float32 array; NetworkError if not numeric, empty, NaN or infinite."""
+    """`values` as a contiguous float32 array; NetworkError if not real numbers, NaN or infinite."""
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
         raise NetworkError(f"{what}: has type {array.dtype}: give real numbers")
-    with np.errstate(over="ignore"):
+    # A signalling NaN in a damaged file sets "invalid"; it is reported below, with its place.
+    with np.errstate(over="ignore", invalid="ignore"):
         array = np.ascontiguousarray(array, dtype=np.float32)
-    # A sum is NaN or infinite if any value is, and is checked at memory speed; only then look closer.
+    # A sum is NaN or infinite if any value is, and is checked at memory speed; only then look
+    # closer.
     with np.errstate(over="ignore", invalid="ignore"):
         suspicious = not np.isfinite(array.sum(dtype=np.float64))
     if suspicious:
@@ -150,7 +166,7 @@ def check_layer_names(network: str, names: list[str]) -> None:
     """NetworkError unless there is a layer and each has a name of its own."""
     if not names:
         raise NetworkError(f"network '{network}': has no layers")
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise NetworkError(f"network '{network}': two layers are named '{twice[0]}': rename one")
 

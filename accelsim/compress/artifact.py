@@ -1,0 +1,277 @@
+"""The compressed network as one `.safetensors` file that is verified in full before it is used.
+
+Layout (schema 1): per layer ``NAME/codebook`` f32[2**code_bits], ``NAME/lengths`` u8 (4-bit Huffman
+code lengths of codes, then of runs, two per byte, low nibble first), ``NAME/segments`` u64[3] (first
+bit of segments 1 to 3), ``NAME/stream`` u8 (code and run symbols, MSB first), ``NAME/bias`` f32[n_out]
+if the bias is kept exactly. The file's metadata holds a JSON manifest: what each layer is, and dtype,
+shape and SHA-256 of each tensor; and the manifest's own SHA-256.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from accelsim.compress.huffman import (
+    MAX_CODE_LENGTH,
+    SEGMENTS,
+    HuffmanTable,
+    decode_stream,
+    stream_from_payload,
+)
+from accelsim.compress.layer import CompressedLayer, CompressedNetwork, StoredLayer, decoded_sparse
+from accelsim.compress.recipe import first_problem
+from accelsim.compress.sparse import UInt8
+from accelsim.errors import FileFormatError, InputError
+from accelsim.files import write_atomically
+from accelsim.network.layers import MAX_DIMENSION, Activation
+
+SCHEMA = "1"
+SCHEMA_KEY = "accelsim.schema"
+MANIFEST_KEY = "accelsim.manifest"
+DIGEST_KEY = "accelsim.sha256"
+# A Huffman pair takes at least 2 bits, so a stream cannot hold more pairs than half its bits.
+MIN_PAIR_BITS = 2
+
+
+class _Tensor(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    dtype: str
+    shape: list[int]
+    sha256: str
+
+
+class _Layer(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: str
+    n_out: int = Field(gt=0, le=MAX_DIMENSION)
+    n_in: int = Field(gt=0, le=MAX_DIMENSION)
+    activation: Activation
+    code_bits: int = Field(ge=1, le=8)
+    index_bits: int = Field(ge=1, le=8)
+    max_code_length: int = Field(ge=1, le=MAX_CODE_LENGTH)
+    bias_coded: bool
+    n_entries: int = Field(ge=0)
+    stream_bits: int = Field(ge=0)
+    tensors: dict[str, _Tensor]
+
+
+class _Manifest(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: str
+    chained: bool
+    provenance: dict[str, Any]
+    layers: list[_Layer]
+
+
+def save(network: CompressedNetwork, path: str | Path) -> Path:
+    """Write the artifact (activations are not part of it) and return its path.
+
+    The file appears complete or not at all. Raises InputError if it cannot be written.
+    """
+    from safetensors.numpy import save_file
+
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise InputError(f"{path}: an artifact's name ends in .safetensors: rename it")
+    tensors: dict[str, Any] = {}
+    layers = []
+    for layer in network.layers:
+        parts = _layer_tensors(layer)
+        tensors |= {f"{layer.name}/{part}": array for part, array in parts.items()}
+        layers.append(_describe(layer, parts))
+    manifest = _Manifest(
+        name=network.name,
+        chained=network.chained,
+        provenance=dict(network.provenance),
+        layers=layers,
+    ).model_dump_json()
+    metadata = {
+        SCHEMA_KEY: SCHEMA,
+        MANIFEST_KEY: manifest,
+        DIGEST_KEY: _digest(SCHEMA.encode() + manifest.encode()),
+    }
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+    return path
+
+
+def load_artifact(path: str | Path) -> CompressedNetwork:
+    """Read an artifact, check every tensor against the manifest, and decode it.
+
+    Raises FileFormatError, naming the file and what is wrong in it, before anything is used.
+    """
+    path = Path(path)
+    tensors, metadata = _read_file(path)
+    manifest = _read_manifest(path, metadata)
+    wanted = {f"{layer.name}/{part}" for layer in manifest.layers for part in layer.tensors}
+    if wanted != set(tensors):
+        odd = sorted(wanted ^ set(tensors))[0]
+        raise _damaged(path, f"tensor '{odd}' is not both in the file and in its manifest")
+    layers = []
+    for layer in manifest.layers:
+        parts = {part: tensors[f"{layer.name}/{part}"] for part in layer.tensors}
+        try:
+            layers.append(_rebuild(layer, parts))
+        except (InputError, ValueError, KeyError, IndexError) as error:
+            raise _damaged(path, f"layer '{layer.name}': {error}") from None
+    try:
+        return CompressedNetwork(
+            manifest.name, tuple(layers), chained=manifest.chained, provenance=manifest.provenance
+        )
+    except InputError as error:
+        raise _damaged(path, str(error)) from None
+
+
+def _layer_tensors(layer: CompressedLayer) -> dict[str, Any]:
+    stored = layer.stored
+    parts: dict[str, Any] = {
+        "codebook": layer.codebook,
+        "lengths": _pack_nibbles(
+            np.concatenate([stored.code_table.lengths, stored.run_table.lengths])
+        ),
+        "segments": stored.stream.starts[1:].astype(np.uint64),
+        "stream": stored.stream.payload,
+    }
+    if layer.bias is not None:
+        parts["bias"] = layer.bias
+    return parts
+
+
+def _describe(layer: CompressedLayer, parts: dict[str, Any]) -> _Layer:
+    return _Layer(
+        name=layer.name,
+        n_out=layer.n_out,
+        n_in=layer.n_in,
+        activation=layer.activation,
+        code_bits=layer.code_bits,
+        index_bits=layer.index_bits,
+        max_code_length=layer.max_code_length,
+        bias_coded=layer.bias_coded,
+        n_entries=layer.stored.stream.n_pairs,
+        stream_bits=layer.stored.stream.n_bits,
+        tensors={part: _fingerprint(array) for part, array in parts.items()},
+    )
+
+
+def _fingerprint(array: Any) -> _Tensor:
+    return _Tensor(
+        dtype=str(array.dtype), shape=list(array.shape), sha256=_digest(array.tobytes())
+    )
+
+
+def _rebuild(layer: _Layer, parts: dict[str, Any]) -> CompressedLayer:
+    """A layer from its verified tensors. Raises InputError where they contradict each other."""
+    for part, array in parts.items():
+        if _fingerprint(array) != layer.tensors[part]:
+            raise InputError(f"tensor '{part}' does not match its checksum")
+    n_codes, n_runs = 2**layer.code_bits, 2**layer.index_bits
+    _expect(parts["codebook"], "codebook", np.float32, (n_codes,))
+    _expect(parts["lengths"], "lengths", np.uint8, ((n_codes + n_runs + 1) // 2,))
+    _expect(parts["segments"], "segments", np.uint64, (SEGMENTS - 1,))
+    _expect(parts["stream"], "stream", np.uint8, ((layer.stream_bits + 7) // 8,))
+    if "bias" in parts:
+        _expect(parts["bias"], "bias", np.float32, (layer.n_out,))
+    if layer.n_entries * MIN_PAIR_BITS > layer.stream_bits:
+        raise InputError(f"n_entries={layer.n_entries} do not fit {layer.stream_bits} bits")
+    _check_values(parts)
+    lengths = _unpack_nibbles(parts["lengths"], n_codes + n_runs)
+    codes, runs = HuffmanTable(lengths[:n_codes]), HuffmanTable(lengths[n_codes:])
+    starts = np.concatenate([[0], parts["segments"].astype(np.int64)])
+    if (np.diff(starts) < 0).any() or starts[-1] > layer.stream_bits:
+        raise InputError("segments do not lie within the stream")
+    stream = stream_from_payload(parts["stream"], starts, layer.stream_bits, layer.n_entries)
+    code, run = decode_stream(stream, codes, runs)
+    rebuilt = CompressedLayer(
+        name=layer.name,
+        n_out=layer.n_out,
+        n_in=layer.n_in,
+        activation=layer.activation,
+        codebook=parts["codebook"],
+        sparse=decoded_sparse(code, run, layer.n_out, layer.n_in + int(layer.bias_coded)),
+        bias_coded=layer.bias_coded,
+        bias=parts.get("bias"),
+        code_bits=layer.code_bits,
+        index_bits=layer.index_bits,
+        max_code_length=layer.max_code_length,
+    )
+    # The stream is at hand; let nobody encode it again.
+    rebuilt.__dict__["stored"] = StoredLayer(codes, runs, stream)
+    return rebuilt
+
+
+def _check_values(parts: dict[str, Any]) -> None:
+    for part in ("codebook", "bias"):
+        if part in parts and not np.isfinite(parts[part]).all():
+            raise InputError(f"tensor '{part}' holds NaN or infinite values")
+    if parts["codebook"][0] != 0.0:
+        raise InputError("code 0 of the codebook is not 0.0")
+
+
+def _expect(array: Any, part: str, dtype: Any, shape: tuple[int, ...]) -> None:
+    if array.dtype != dtype or array.shape != shape:
+        raise InputError(
+            f"tensor '{part}' is {array.dtype}{list(array.shape)}, "
+            f"the manifest needs {np.dtype(dtype)}{list(shape)}"
+        )
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (SafetensorError, ValueError, TypeError, AttributeError) as error:
+        raise _damaged(path, f"not a readable safetensors file: {error}") from None
+    return tensors, metadata
+
+
+def _read_manifest(path: Path, metadata: dict[str, str]) -> _Manifest:
+    schema = metadata.get(SCHEMA_KEY)
+    if schema is None:
+        raise FileFormatError(
+            f"{path}: metadata '{SCHEMA_KEY}' is missing: this is not an artifact of `accelsim compress`"
+        )
+    if schema != SCHEMA:
+        raise FileFormatError(
+            f"{path}: schema {schema!r} is not known (this version reads {SCHEMA}): "
+            "update accelsim or compress the network again"
+        )
+    manifest = metadata.get(MANIFEST_KEY, "")
+    if metadata.get(DIGEST_KEY) != _digest(schema.encode() + manifest.encode()):
+        raise _damaged(path, "the manifest does not match its checksum")
+    if set(metadata) != {SCHEMA_KEY, MANIFEST_KEY, DIGEST_KEY}:
+        raise _damaged(path, "the metadata holds unknown keys")
+    try:
+        return _Manifest.model_validate_json(manifest)
+    except ValidationError as error:
+        raise _damaged(path, f"manifest: {first_problem(error, list(_Manifest.model_fields))}") from None
+
+
+def _damaged(path: Path, what: str) -> FileFormatError:
+    line = " ".join(what.split())
+    return FileFormatError(f"{path}: damaged artifact: {line}: compress the network again")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _pack_nibbles(lengths: UInt8) -> UInt8:
+    padded = np.append(lengths, np.zeros(lengths.size % 2, dtype=np.uint8))
+    return (padded[0::2] | (padded[1::2] << np.uint8(4))).astype(np.uint8)
+
+
+def _unpack_nibbles(packed: UInt8, n: int) -> UInt8:
+    lengths = np.empty(packed.size * 2, dtype=np.uint8)
+    lengths[0::2] = packed & np.uint8(15)
+    lengths[1::2] = packed >> np.uint8(4)
+    return lengths[:n]

@@ -1,0 +1,110 @@
+"""Layers that are codebook-compressed already, in `.npz`: codes, bias_codes, codebook, activations."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from accelsim.compress.layer import CompressedLayer, CompressedNetwork
+from accelsim.compress.recipe import Recipe
+from accelsim.compress.sparse import append_column, sparse_codes
+from accelsim.errors import FileFormatError, NetworkError
+from accelsim.network.layers import ACTIVATIONS, Float32, as_finite_float32
+from accelsim.network.npz import layer_groups, read_arrays
+from accelsim.provenance import software_versions
+
+
+def has_codes(arrays: dict[str, Any]) -> bool:
+    """Whether arrays of an `.npz` file are of the compressed layout."""
+    return any("codes" in group and "codebook" in group for group in layer_groups(arrays).values())
+
+
+def load_codes_npz(path: Path) -> CompressedNetwork:
+    """Read one or more layers: codes uint8[n_out, n_in] (0 = pruned), codebook float32[2**bits].
+
+    Optional: bias_codes uint8[n_out], bias float32[n_out] (kept exactly), activations float32[n_in]
+    or [batch, n_in], activation ('none' | 'relu' | 'softmax'). Several layers have their fields
+    prefixed, as in ``fc1/codes``. Raises FileFormatError or NetworkError.
+    """
+    layers = []
+    activations: dict[str, Float32] = {}
+    for prefix, group in layer_groups(read_arrays(path)).items():
+        name = prefix or path.stem
+        try:
+            layers.append(_layer(name, group))
+        except NetworkError as error:
+            raise NetworkError(f"{path}: {error}") from None
+        if "activations" in group:
+            activations[name] = group["activations"]
+    chained = len(layers) == 1 or set(activations) != {layer.name for layer in layers}
+    try:
+        return CompressedNetwork(
+            name=path.stem,
+            layers=tuple(layers),
+            activations=activations,
+            chained=chained,
+            provenance={**software_versions(), "source": path.name, "synthetic": False},
+        )
+    except NetworkError as error:
+        raise NetworkError(f"{path}: {error}") from None
+
+
+def _layer(name: str, group: dict[str, Any]) -> CompressedLayer:
+    for needed in ("codes", "codebook"):
+        if needed not in group:
+            raise FileFormatError(f"layer '{name}': '{needed}' is missing")
+    codebook = as_finite_float32(group["codebook"], f"layer '{name}': codebook")
+    code_bits = codebook.size.bit_length() - 1
+    if codebook.ndim != 1 or not 1 <= code_bits <= 8 or codebook.size != 2**code_bits:
+        raise NetworkError(
+            f"layer '{name}': codebook has shape {codebook.shape}: give 2, 4, 8, ... or 256 values"
+        )
+    if codebook[0] != 0:
+        raise NetworkError(f"layer '{name}': codebook[0] is {codebook[0]}: code 0 must mean 0.0")
+    codes = _codes(group["codes"], f"layer '{name}': codes", 2, codebook.size)
+    sparse = sparse_codes(codes)
+    bias = group.get("bias")
+    if "bias_codes" in group:
+        bias_codes = _codes(group["bias_codes"], f"layer '{name}': bias_codes", 1, codebook.size)
+        _check_rows(name, "bias_codes", bias_codes, codes.shape[0])
+        sparse = append_column(sparse, bias_codes)
+        bias = None
+    elif bias is not None:
+        bias = as_finite_float32(bias, f"layer '{name}': bias")
+        _check_rows(name, "bias", bias, codes.shape[0])
+    activation = str(group.get("activation", "none"))
+    if activation not in ACTIVATIONS:
+        raise NetworkError(
+            f"layer '{name}': activation '{activation}' is not supported: "
+            f"use one of {', '.join(ACTIVATIONS)}"
+        )
+    recipe = Recipe()
+    return CompressedLayer(
+        name=name,
+        n_out=codes.shape[0],
+        n_in=codes.shape[1],
+        activation=activation,
+        codebook=codebook,
+        sparse=sparse,
+        bias_coded="bias_codes" in group,
+        bias=bias,
+        code_bits=code_bits,
+        index_bits=recipe.index_bits,
+        max_code_length=recipe.max_code_length,
+    )
+
+
+def _codes(values: Any, what: str, ndim: int, n_codes: int) -> Any:
+    if values.dtype.kind not in "iu" or values.ndim != ndim or values.size == 0:
+        shape = "[n_out, n_in]" if ndim == 2 else "[n_out]"
+        raise NetworkError(f"{what}: {values.dtype}{list(values.shape)}: give uint8{shape}")
+    if int(values.max()) >= n_codes or int(values.min()) < 0:
+        raise NetworkError(
+            f"{what}: holds codes {values.min()} to {values.max()}, the codebook has {n_codes}"
+        )
+    return np.ascontiguousarray(values, dtype=np.uint8)
+
+
+def _check_rows(name: str, field: str, values: Any, n_out: int) -> None:
+    if values.shape != (n_out,):
+        raise NetworkError(f"layer '{name}': {field} has shape {values.shape}, codes need ({n_out},)")

@@ -1,0 +1,184 @@
+"""A network through pruning, weight sharing and coding."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from accelsim.compress.codebook import Codebook, assign_codes, make_codebook, nearest_codes
+from accelsim.compress.layer import CompressedLayer, CompressedNetwork
+from accelsim.compress.recipe import Recipe, make_recipe
+from accelsim.compress.sparse import (
+    KEEP_NONZERO,
+    Float32,
+    SparseCodes,
+    SparseWeights,
+    Threshold,
+    append_column,
+    magnitude_threshold,
+    prune,
+)
+from accelsim.errors import NetworkError
+from accelsim.network.draw import draw_activations, draw_sparse_weights
+from accelsim.network.layers import Layer, Network
+from accelsim.provenance import software_versions
+
+Progress = Callable[[str], None]
+
+
+def compress(
+    network: Network,
+    recipe: Recipe | None = None,
+    *,
+    progress: Progress | None = None,
+    **fields: Any,
+) -> CompressedNetwork:
+    """Prune, share and code every layer; recipe fields may be given as keywords.
+
+    What a shape-only layer leaves open (weights, bias, activations) is drawn from `recipe.seed`; such
+    a network says `synthetic` in its provenance. Nothing is retrained. `progress` is called with the
+    name of each layer before its turn. Raises NetworkError or InputError.
+    """
+    recipe = make_recipe(recipe, **fields)
+    thresholds = _thresholds(network, recipe)
+    layers = []
+    for layer in network.layers:
+        if progress:
+            progress(layer.name)
+        weights = _sparse_weights(layer, recipe, thresholds[layer.name])
+        layers.append(_share(layer, weights, recipe))
+    synthetic = any(layer.weights is None for layer in network.layers)
+    return CompressedNetwork(
+        name=network.name,
+        layers=tuple(layers),
+        activations=_activations(network, recipe.seed),
+        chained=network.chained,
+        provenance={
+            **software_versions(),
+            "source": network.source,
+            "recipe": recipe.model_dump(mode="json"),
+            "synthetic": synthetic,
+        },
+    )
+
+
+class _Weights(NamedTuple):
+    columns: SparseWeights
+    bias: Float32 | None
+
+
+def _thresholds(network: Network, recipe: Recipe) -> dict[str, Threshold]:
+    """The pruning threshold of each layer."""
+    _check_densities(network, recipe)
+    given = [layer for layer in network.layers if layer.weights is not None]
+    if recipe.density is None:
+        return {layer.name: KEEP_NONZERO for layer in network.layers}
+    if recipe.scope == "global":
+        assert isinstance(recipe.density, float)
+        keep = round(recipe.density * sum(layer.n_weights for layer in given))
+        shared = magnitude_threshold([w for x in given if (w := x.weights) is not None], keep)
+        return _split_ties(given, shared)
+    thresholds = {}
+    for layer in network.layers:
+        density = recipe.density
+        if isinstance(density, dict):
+            density = density.get(layer.name, 1.0)
+        keep = round(density * layer.n_weights)
+        thresholds[layer.name] = (
+            KEEP_NONZERO if layer.weights is None else magnitude_threshold([layer.weights], keep)
+        )
+    return thresholds
+
+
+def _split_ties(layers: list[Layer], shared: Threshold) -> dict[str, Threshold]:
+    """One threshold for all layers: weights equal to it are kept in the order of the layers."""
+    thresholds = {}
+    left = shared.ties
+    for layer in layers:
+        assert layer.weights is not None
+        bits = layer.weights.view(np.uint32)
+        equal = int(np.count_nonzero((bits & np.uint32(0x7FFFFFFF)) == shared.bits)) if left else 0
+        thresholds[layer.name] = shared._replace(ties=min(left, equal))
+        left -= thresholds[layer.name].ties
+    return thresholds
+
+
+def _check_densities(network: Network, recipe: Recipe) -> None:
+    if recipe.density is None:
+        return
+    shape_only = [layer.name for layer in network.layers if layer.weights is None]
+    if shape_only:
+        raise NetworkError(
+            f"density: layer '{shape_only[0]}' is shape-only and has a weight_density of its own: "
+            "change that, or leave density out"
+        )
+    if isinstance(recipe.density, dict):
+        if recipe.scope == "global":
+            raise NetworkError("density: scope 'global' takes one number for the whole network")
+        unknown = sorted(set(recipe.density) - {layer.name for layer in network.layers})
+        if unknown:
+            names = ", ".join(layer.name for layer in network.layers)
+            raise NetworkError(f"density: no layer '{unknown[0]}'; the layers are {names}")
+
+
+def _sparse_weights(layer: Layer, recipe: Recipe, threshold: Threshold) -> _Weights:
+    if layer.weights is None:
+        col_ptr, rows, values, bias = draw_sparse_weights(layer, recipe.seed)
+        return _Weights(SparseWeights(col_ptr, rows, values), bias)
+    return _Weights(prune(layer.weights, threshold), layer.bias)
+
+
+def _share(layer: Layer, weights: _Weights, recipe: Recipe) -> CompressedLayer:
+    """Replace values by codes; decide where the bias goes."""
+    bias = weights.bias
+    codebook, coded = _codebook(weights, bias, recipe, drawn=layer.weights is None)
+    columns = weights.columns
+    sparse = SparseCodes(columns.col_ptr, columns.rows, assign_codes(columns.values, codebook))
+    if bias is not None and coded:
+        sparse = append_column(sparse, nearest_codes(bias, codebook))
+    return CompressedLayer(
+        name=layer.name,
+        n_out=layer.n_out,
+        n_in=layer.n_in,
+        activation=layer.activation,
+        codebook=codebook.centroids,
+        sparse=sparse,
+        bias_coded=bias is not None and coded,
+        bias=None if coded else bias,
+        code_bits=recipe.code_bits,
+        index_bits=recipe.index_bits,
+        max_code_length=recipe.max_code_length,
+    )
+
+
+def _codebook(
+    weights: _Weights, bias: Float32 | None, recipe: Recipe, *, drawn: bool
+) -> tuple[Codebook, bool]:
+    """The codebook, and whether the bias is coded with it."""
+
+    def trained(values: Float32) -> Codebook:
+        return make_codebook(
+            values, recipe.code_bits, recipe.codebook_init, recipe.seed, recipe.max_iterations
+        )
+
+    values = weights.columns.values
+    if bias is None or recipe.bias == "exact":
+        return trained(values), False
+    if recipe.bias == "codebook" or drawn:
+        return trained(values), True
+    codebook = trained(values)
+    if codebook.lossless:
+        joint = trained(np.concatenate([values, bias[bias != 0]]))
+        if joint.lossless:
+            return joint, True
+    return codebook, False
+
+
+def _activations(network: Network, seed: int) -> dict[str, Float32]:
+    """Given activations, plus drawn ones for shape-only layers that state a density."""
+    drawn = {
+        layer.name: draw_activations(layer, seed)
+        for layer in network.layers
+        if layer.weights is None and layer.activation_density is not None
+    }
+    return drawn | dict(network.activations)

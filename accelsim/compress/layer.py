@@ -1,0 +1,180 @@
+"""Compressed layers and networks: what the front end makes and the machine runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from accelsim.compress.huffman import (
+    HuffmanStream,
+    HuffmanTable,
+    build_table,
+    encode_stream,
+    symbol_counts,
+)
+from accelsim.compress.sizes import LayerSizes
+from accelsim.compress.sparse import Float32, SparseCodes, UInt8
+from accelsim.errors import NetworkError
+from accelsim.kernels import csc
+from accelsim.network.layers import Activation, check_activations, check_chain, check_layer_names
+
+
+@dataclass(frozen=True, eq=False)
+class StoredLayer:
+    """A layer's weights as they stand in the file: tables and one stream of (code, run) pairs."""
+
+    code_table: HuffmanTable
+    run_table: HuffmanTable
+    stream: HuffmanStream
+
+
+@dataclass(frozen=True, eq=False)
+class CompressedLayer:
+    """Codebook and sparse codes of a fully connected layer, PE-independent.
+
+    codebook: float32[2**code_bits], entry 0 is 0.0
+    sparse: columns 0 .. n_in - 1 are the inputs; column n_in, if `bias_coded`, is the bias
+    bias: float32[n_out] kept exactly, or None if there is none or it is coded
+    index_bits: width of the run field in the stored stream (the machine chooses its own)
+    max_code_length: longest Huffman word allowed, in bits
+    """
+
+    name: str
+    n_out: int
+    n_in: int
+    activation: Activation
+    codebook: Float32
+    sparse: SparseCodes
+    bias_coded: bool
+    bias: Float32 | None
+    code_bits: int
+    index_bits: int
+    max_code_length: int
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether the machine broadcasts a bias column."""
+        return self.bias_coded or self.bias is not None
+
+    @property
+    def n_weights(self) -> int:
+        """Weights of the dense layer, without the bias."""
+        return self.n_out * self.n_in
+
+    @property
+    def n_kept(self) -> int:
+        """Non-zero weights, without the bias."""
+        return int(self.sparse.col_ptr[self.n_in])
+
+    @cached_property
+    def stored(self) -> StoredLayer:
+        """The layer as it is stored: relative indices over the column-major matrix, Huffman-coded."""
+        max_run = 2**self.index_bits - 1
+        sparse = self.sparse
+        n_entries = int(csc.count_flat(sparse.col_ptr, sparse.rows, self.n_out, max_run))
+        code = np.empty(n_entries, dtype=np.uint8)
+        run = np.empty(n_entries, dtype=np.uint8)
+        csc.encode_flat(sparse.col_ptr, sparse.rows, sparse.codes, self.n_out, max_run, code, run)
+        codes = build_table(symbol_counts(code, 2**self.code_bits), self.max_code_length)
+        runs = build_table(symbol_counts(run, 2**self.index_bits), self.max_code_length)
+        return StoredLayer(codes, runs, encode_stream(code, run, codes, runs))
+
+    @cached_property
+    def sizes(self) -> LayerSizes:
+        """Exact bit accounting of the stored layer."""
+        return LayerSizes.of(self)
+
+    def dense_weights(self) -> Float32:
+        """Decoded weights float32[n_out, n_in]."""
+        weights = np.zeros((self.n_out, self.n_in), dtype=np.float32)
+        last = self.n_kept
+        columns = np.repeat(np.arange(self.n_in), np.diff(self.sparse.col_ptr[: self.n_in + 1]))
+        weights[self.sparse.rows[:last], columns] = self.codebook[self.sparse.codes[:last]]
+        return weights
+
+    def bias_values(self) -> Float32 | None:
+        """Decoded bias float32[n_out], or None."""
+        if not self.bias_coded:
+            return self.bias
+        bias = np.zeros(self.n_out, dtype=np.float32)
+        last = slice(self.n_kept, None)
+        bias[self.sparse.rows[last]] = self.codebook[self.sparse.codes[last]]
+        return bias
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CompressedLayer) and _same_fields(self, other)
+
+    __hash__ = None  # type: ignore[assignment]  # compared by content, so not a key
+
+
+@dataclass(frozen=True, eq=False)
+class CompressedNetwork:
+    """Compressed layers in order; see `accelsim.network.Network` for `activations` and `chained`.
+
+    provenance: how it was made (versions, recipe, source), strings and numbers only.
+    Raises NetworkError for duplicate names, layers or activations that do not fit.
+    """
+
+    name: str
+    layers: tuple[CompressedLayer, ...]
+    activations: Mapping[str, Float32] = field(default_factory=dict)
+    chained: bool = True
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(self.layers))
+        check_layer_names(self.name, [layer.name for layer in self.layers])
+        if self.chained:
+            check_chain([(layer.name, layer.n_out, layer.n_in) for layer in self.layers])
+        inputs = {layer.name: layer.n_in for layer in self.layers}
+        object.__setattr__(self, "activations", check_activations(inputs, self.activations))
+
+    def layer(self, name: str) -> CompressedLayer:
+        """The layer of that name; NetworkError if there is none."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        names = ", ".join(layer.name for layer in self.layers)
+        raise NetworkError(f"network '{self.name}': no layer '{name}'; the layers are {names}")
+
+    def __eq__(self, other: object) -> bool:
+        """Same name, layers and provenance, bit for bit; activations are input, not network."""
+        return (
+            isinstance(other, CompressedNetwork)
+            and (self.name, self.chained) == (other.name, other.chained)
+            and dict(self.provenance) == dict(other.provenance)
+            and self.layers == other.layers
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # compared by content, so not a key
+
+
+def _same_fields(one: CompressedLayer, other: CompressedLayer) -> bool:
+    return all(
+        _same(getattr(one, name), getattr(other, name)) for name in one.__dataclass_fields__
+    )
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, SparseCodes):
+        return all(_same(a, b) for a, b in zip(one, other, strict=True))
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+    return bool(type(one) is type(other) and one == other)
+
+
+def decoded_sparse(
+    code: UInt8, run: UInt8, n_rows: int, n_cols: int
+) -> SparseCodes:
+    """Columns from stored entries. Raises NetworkError if an entry lies outside [n_rows, n_cols]."""
+    nnz = int(np.count_nonzero(code))
+    sparse = SparseCodes(
+        np.zeros(n_cols + 1, dtype=np.int64),
+        np.empty(nnz, dtype=np.int32),
+        np.empty(nnz, dtype=np.uint8),
+    )
+    if csc.decode_flat(code, run, n_rows, n_cols, sparse.col_ptr, sparse.rows, sparse.codes) != nnz:
+        raise NetworkError(f"stored entries reach beyond the matrix of {n_rows} rows, {n_cols} columns")
+    return sparse

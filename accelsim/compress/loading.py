@@ -1,0 +1,32 @@
+"""`accelsim.load`: whatever stands in a file, as a network."""
+
+from pathlib import Path
+
+from accelsim.compress.artifact import load_artifact
+from accelsim.compress.codes_npz import has_codes, load_codes_npz
+from accelsim.compress.layer import CompressedNetwork
+from accelsim.network.bundled import bundled_models
+from accelsim.network.importers import load_network
+from accelsim.network.layers import Network
+from accelsim.network.npz import array_names
+from accelsim.network.safetensors_file import is_artifact
+
+
+def load(path: str | Path) -> Network | CompressedNetwork:
+    """A network from a file, or one that comes with accelsim, by name (`lenet-300-100`, ...).
+
+    * `.npz`: dense layers (weights, bias, activations), or compressed ones (codes, codebook, ...)
+    * `.safetensors`: an artifact of `accelsim compress`, or dense fully connected layers
+    * `.onnx`: fully connected networks
+    * `.toml`: shape-only networks, whose weights and activations are drawn when compressed
+
+    Raises InputError or one of its kinds, naming the file, the field and the remedy.
+    """
+    path = Path(path)
+    if not path.exists():
+        path = bundled_models().get(str(path), path)
+    if path.suffix == ".safetensors" and is_artifact(path):
+        return load_artifact(path)
+    if path.suffix == ".npz" and path.is_file() and has_codes(array_names(path)):
+        return load_codes_npz(path)
+    return load_network(path)

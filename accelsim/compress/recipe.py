@@ -1,0 +1,69 @@
+"""What `compress` is asked to do, as a person writes it."""
+
+import difflib
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from accelsim.compress.codebook import Initialisation
+from accelsim.errors import InputError
+
+Density = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+class Recipe(BaseModel):
+    """Pruning, weight sharing and coding of one network (no retraining).
+
+    density: fraction of weights kept: one number for all, a number per layer name, or None to keep
+        every weight that is not zero already
+    scope: `layer` keeps that fraction of each layer, `global` of all weights together
+    code_bits: bits of a codebook index; code 0 is zero, so 2**code_bits - 1 values are shared
+    index_bits: bits of a stored run of zeros
+    codebook_init: where k-means starts (Deep Compression finds `linear` best)
+    max_code_length: longest Huffman word; 11 bits keep a decode table at 4 KiB
+    bias: `codebook` stores the bias as one more column of codes, `exact` as float32 values; `auto`
+        takes the codebook where that loses nothing, else exact values
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    density: Density | dict[str, Density] | None = None
+    scope: Literal["layer", "global"] = "layer"
+    code_bits: int = Field(default=4, ge=1, le=8)
+    index_bits: int = Field(default=4, ge=1, le=8)
+    codebook_init: Initialisation = "linear"
+    max_code_length: int = Field(default=11, ge=8, le=15)
+    bias: Literal["auto", "codebook", "exact"] = "auto"
+    seed: int = Field(default=0, ge=0)
+    max_iterations: int = Field(default=1000, ge=1)
+
+
+def make_recipe(recipe: Recipe | None, **fields: Any) -> Recipe:
+    """`recipe` (or the default) with some fields replaced; InputError names a wrong field."""
+    given = {} if recipe is None else recipe.model_dump()
+    try:
+        return Recipe(**(given | fields))
+    except ValidationError as error:
+        raise InputError(f"recipe: {first_problem(error, list(Recipe.model_fields))}") from None
+
+
+def first_problem(error: ValidationError, known: list[str]) -> str:
+    """The first complaint of pydantic as one line that names the field and the remedy."""
+    problem = error.errors()[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown field '{place}'{closest(place, known, 'fields')}"
+    if problem["type"] == "missing":
+        return f"field '{place}' is missing: add it"
+    message = problem["msg"].removeprefix("Value error, ")
+    if not place:
+        return message
+    return f"{place}={problem.get('input')!r}: {message[0].lower()}{message[1:]}"
+
+
+def closest(word: str, known: list[str], what: str) -> str:
+    """`; did you mean 'x'?`, or the list of what is known."""
+    matches = difflib.get_close_matches(word, known, n=1)
+    if matches:
+        return f"; did you mean '{matches[0]}'?"
+    return f"; the {what} are {', '.join(known)}"

@@ -1,0 +1,44 @@
+"""Writing files so that nothing is ever half-written."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from accelsim.errors import InputError
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it into place.
+
+    A file that stands at `path` already is lost only once its successor is complete on disk.
+    Raises InputError if the folder is missing or not writable or the disk is full.
+    """
+    path = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write there: {error.strerror}: choose another folder") from None
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        _sync(temporary)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write: {error.strerror}: free space or rights are missing") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Make sure that the content is on disk before the name points to it."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,129 @@
+"""The machine as a person describes it."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from accelsim.compress.recipe import closest, first_problem
+from accelsim.errors import HardwareError
+
+PRESETS = Path(__file__).parent / "presets"
+
+DecoderName: TypeAlias = Literal["fixed", "huffman"]
+Overflow: TypeAlias = Literal["error", "grow", "stream"]
+
+
+class Accelerator(BaseModel):
+    """An array of PEs, each with its slice of the weights in SRAM of its own (docs/machine.md).
+
+    pes: processing elements; row r of a layer lives in PE r mod pes
+    queue_depth: slots of each activation queue, one of which stays free
+    row_bits: width of a weight-SRAM row
+    code_bits, run_bits: width of an entry's codebook index and run of zeros
+    pointer_bits: least width of a column pointer; it widens where addresses need more
+    arithmetic_bits: width of weights, activations and accumulators (fixed point)
+    activation_frac_bits: fraction bits of every layer's output; None lets each layer have as many as
+        its values leave room for
+    decoder: `fixed` entries, or `huffman` streams decoded by each PE
+    max_code_length: longest Huffman word of the on-chip streams, in bits
+    *_sram_bytes: capacity per PE
+    overflow: what happens when a layer does not fit: `error`, `grow` the memories, `stream` from DRAM
+    technology, dram: names of tables in accelsim/hardware/technologies, or paths
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "custom"
+    pes: int = Field(ge=1, le=65536)
+    queue_depth: int = Field(ge=2, le=65536)
+    row_bits: int = Field(ge=1, le=65536)
+    code_bits: int = Field(ge=1, le=8)
+    run_bits: int = Field(ge=1, le=8)
+    pointer_bits: int = Field(ge=1, le=64)
+    arithmetic_bits: Literal[16, 32]
+    activation_frac_bits: int | None = Field(default=None, ge=0, le=30)
+    clock_mhz: float = Field(gt=0, le=100_000)
+    decoder: DecoderName
+    max_code_length: int = Field(default=11, ge=8, le=15)
+    weight_sram_bytes: int = Field(ge=1, le=2**40)
+    pointer_sram_bytes: int = Field(ge=1, le=2**40)
+    activation_sram_bytes: int = Field(ge=1, le=2**40)
+    overflow: Overflow = "error"
+    technology: str
+    dram: str
+
+    @model_validator(mode="after")
+    def _an_entry_fits_a_row(self) -> "Accelerator":
+        if self.row_bits < self.entry_bits:
+            raise ValueError(
+                f"row_bits={self.row_bits} is less than one entry of "
+                f"code_bits + run_bits = {self.entry_bits} bits"
+            )
+        return self
+
+    @property
+    def entry_bits(self) -> int:
+        """Bits of one fixed-width entry."""
+        return self.code_bits + self.run_bits
+
+    @property
+    def cycle_us(self) -> float:
+        """Length of a clock cycle in microseconds."""
+        return 1.0 / self.clock_mhz
+
+    def replace(self, **overrides: Any) -> "Accelerator":
+        """This machine with some fields changed. Raises HardwareError naming a wrong field."""
+        return _validated(self.model_dump() | overrides, f"machine '{self.name}'")
+
+
+def preset_names() -> list[str]:
+    """Names of the machines that come with accelsim."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def accelerator(hardware: "str | Path | Accelerator" = "eie-64", **overrides: Any) -> Accelerator:
+    """A machine by preset name, from a TOML file, or as it is; with some fields changed.
+
+    Raises HardwareError for an unknown preset or field, or a value out of range.
+    """
+    if not isinstance(hardware, Accelerator):
+        hardware = _read(str(hardware))
+    return hardware.replace(**overrides) if overrides else hardware
+
+
+def _read(name: str) -> Accelerator:
+    path = PRESETS / f"{name}.toml"
+    if name not in preset_names():
+        path = Path(name)
+        if path.suffix != ".toml":
+            raise HardwareError(
+                f"hardware '{name}': no such machine{closest(name, preset_names(), 'presets')}"
+                "; or give the path of a .toml file"
+            )
+    try:
+        with path.open("rb") as file:
+            fields = tomllib.load(file)
+    except OSError as error:
+        raise HardwareError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise HardwareError(f"{path}: not valid TOML: {error}") from None
+    return _validated(fields, str(path))
+
+
+def _validated(fields: dict[str, Any], place: str) -> Accelerator:
+    try:
+        return Accelerator(**fields)
+    except ValidationError as error:
+        raise HardwareError(f"{place}: {first_problem(error, list(Accelerator.model_fields))}") from None
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """`field=value` from the command line. Raises HardwareError if it is not of that form."""
+    field, equals, value = text.partition("=")
+    if not equals or not field.strip() or not value.strip():
+        raise HardwareError(f"--set {text}: write field=value, as in --set pes=32")
+    if value.strip().lower() == "none":
+        return field.strip(), None
+    return field.strip(), value.strip()

@@ -1,0 +1,96 @@
+"""SRAM energy, leakage and area from the CACTI grid, interpolated inside it."""
+
+import csv
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from accelsim.errors import TechnologyError
+
+FIELDS = ("read_energy_pj", "write_energy_pj", "leakage_mw", "area_mm2")
+Grid: TypeAlias = dict[tuple[int, int], tuple[float, ...]]
+
+
+class Sram(NamedTuple):
+    """One SRAM macro. Energies are for an access of the full width."""
+
+    capacity_bytes: int
+    width_bits: int
+    read_energy_pj: float
+    write_energy_pj: float
+    leakage_mw: float
+    area_mm2: float
+    source: str
+
+
+@cache
+def sram(table: Path, node_nm: int, capacity_bytes: int, width_bits: int) -> Sram:
+    """An SRAM of any capacity and width within the grid of `table` (a CSV as sram_cacti.csv).
+
+    Between grid points the logarithms are interpolated linearly in log capacity and log width; below
+    the smallest capacity or width of the grid the smallest is built. Leave-one-out errors of this
+    interpolation are in docs/energy.md. Raises TechnologyError above the grid.
+    """
+    grid = _grid(table, node_nm)
+    capacities = sorted({capacity for capacity, _ in grid})
+    widths = sorted({width for _, width in grid})
+    capacity = max(capacity_bytes, capacities[0])
+    width = max(width_bits, widths[0])
+    if capacity > capacities[-1] or width > widths[-1]:
+        raise TechnologyError(
+            f"{table.name}: an SRAM of {capacity_bytes} bytes, {width_bits} bits wide, is outside the "
+            f"grid (up to {capacities[-1]} bytes, {widths[-1]} bits): use more PEs or narrower rows"
+        )
+    values = np.zeros(len(FIELDS))
+    for c, c_part in _between(capacities, capacity):
+        for w, w_part in _between(widths, width):
+            if (c, w) not in grid:
+                raise TechnologyError(
+                    f"{table.name}: an SRAM of {capacity_bytes} bytes, {width_bits} bits wide, is outside "
+                    f"the grid (no {c} bytes at {w} bits): use fewer PEs, or narrower rows"
+                )
+            values += c_part * w_part * np.log(grid[c, w])
+    read, write, leakage, area = (float(v) for v in np.exp(values))
+    how = "CACTI" if (capacity, width) in grid else "CACTI, interpolated"
+    source = f"{how}, {node_nm} nm, {capacity} bytes x {width} bits ({table.name})"
+    return Sram(capacity_bytes, width_bits, read, write, leakage, area, source)
+
+
+def _between(points: list[int], x: int) -> list[tuple[int, float]]:
+    """The grid points around x and their weights, linear in the logarithm."""
+    if x in points:
+        return [(x, 1.0)]
+    above = int(np.searchsorted(points, x))
+    low, high = points[above - 1], points[above]
+    part = float(np.log(x / low) / np.log(high / low))
+    return [(low, 1.0 - part), (high, part)]
+
+
+@cache
+def _grid(table: Path, node_nm: int) -> Grid:
+    """Rows of one node. Raises TechnologyError, naming file and line, for a row that is not valid."""
+    grid: Grid = {}
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            for line, row in enumerate(csv.DictReader(file), start=2):
+                _read_row(grid, table, node_nm, line, row)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TechnologyError(f"{table}: cannot be read: {error}") from None
+    if not grid:
+        raise TechnologyError(f"{table}: no SRAM of {node_nm} nm: add rows or change node_nm")
+    return grid
+
+
+def _read_row(grid: Grid, table: Path, node_nm: int, line: int, row: dict[str, str]) -> None:
+    try:
+        values = tuple(float(row[field]) for field in FIELDS)
+        key = (int(row["capacity_bytes"]), int(row["width_bits"]))
+        node = int(row["node_nm"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TechnologyError(f"{table}, line {line}: not a number or a missing column: {error}") from None
+    if min(values) <= 0 or min(key) <= 0 or not np.isfinite(values).all():
+        raise TechnologyError(f"{table}, line {line}: values must be above 0")
+    if node == node_nm:
+        grid[key] = values

@@ -1,0 +1,51 @@
+"""One way in: a network from a file of any supported format, or from a bundled name."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+
+from accelsim.errors import InputError
+from accelsim.network._files import StrPath, checked_file
+from accelsim.network.bundled import bundled_models
+from accelsim.network.layers import Network
+from accelsim.network.npz import load_npz
+from accelsim.network.onnx_file import load_onnx
+from accelsim.network.safetensors_file import load_safetensors
+from accelsim.network.spec import load_spec
+
+LOADERS: dict[str, Callable[[StrPath], Network]] = {
+    ".npz": load_npz,
+    ".safetensors": load_safetensors,
+    ".onnx": load_onnx,
+    ".toml": load_spec,
+}
+
+
+def load_network(path: StrPath) -> Network:
+    """Read a network from a file (.npz, .safetensors, .onnx, .toml), or a bundled one by its name.
+
+    Raises InputError for a missing file or an unknown suffix, and what the format's importer
+    raises.
+    """
+    path = resolve_network(path)
+    loader = LOADERS.get(path.suffix.lower())
+    if loader is None:
+        suffix = f"'{path.suffix}'" if path.suffix else "no suffix"
+        raise InputError(f"{path}: has {suffix}: give one of {', '.join(LOADERS)}")
+    return loader(path)
+
+
+def resolve_network(path: StrPath) -> Path:
+    """The file that `path` means: a file itself, or else a bundled network's name.
+
+    Raises InputError, with the bundled names that are close, if there is no such file.
+    """
+    bundled = bundled_models()
+    try:
+        return checked_file(path)
+    except InputError as error:
+        if str(path) in bundled:
+            return bundled[str(path)]
+        close = get_close_matches(Path(path).stem, bundled)
+        hint = f"did you mean '{close[0]}'?" if close else f"bundled are {', '.join(bundled)}"
+        raise InputError(f"{error}; {hint}") from error

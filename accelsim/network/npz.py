@@ -1,0 +1,266 @@
+"""Networks and arrays from NumPy files, with every declared size checked before memory is taken."""
+
+import math
+import tokenize
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from struct import error as struct_error
+from typing import IO, Any, TypeAlias, cast
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from accelsim.errors import FileFormatError, NetworkError
+from accelsim.network._files import LIMIT_BYTES, StrPath, checked_file, first_line, naming_file
+from accelsim.network.layers import MAX_DIMENSION, Activation, Layer, Network
+
+AnyArray: TypeAlias = NDArray[Any]
+
+DENSE_FIELDS = frozenset({"weights", "bias", "activations", "activation"})
+CODED_FIELDS = frozenset({"codes", "bias_codes", "codebook"})
+
+_READ_BYTES = 16 * 2**20
+_MAX_DEFLATE_RATIO = 1032  # 258 bytes from two bits: no deflate stream expands more
+_MAX_NPY_HEADER = 1024  # a plain array's header has 128 bytes; the parser is not fed more than this
+_HEADER_ERRORS = (ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError)
+# What zipfile raises for damaged archives, next to BadZipFile.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct_error,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+)
+
+
+def load_npz(path: StrPath) -> Network:
+    """Read a dense network from an .npz file.
+
+    One layer: ``weights`` float[n_out, n_in], and optionally ``bias`` [n_out], ``activations``
+    [n_in] or [batch, n_in], ``activation`` 'none', 'relu' or 'softmax' (default 'none'). The layer
+    is named after the file. Several layers: the same fields as ``<layer>/weights`` or
+    ``<layer>.weights``, in the order of their first appearance; `activation` is then by default
+    'relu', and 'none' at the last. Layers that do not fit each other are independent
+    (`chained=False`, default activation 'none') where each has its own activations. Other fields
+    are ignored.
+
+    Raises InputError for a file that cannot be read, FileFormatError for a damaged one,
+    NetworkError for arrays that make no network.
+    """
+    path = Path(path)
+    arrays = read_arrays(path)
+    with naming_file(path):
+        groups = _dense_groups(arrays)
+        chained = _fits([group["weights"].shape for group in groups.values()]) or not all(
+            "activations" in group for group in groups.values()
+        )
+        names = {prefix: prefix or path.stem for prefix in groups}
+        last = list(groups)[-1]
+        layers = tuple(
+            Layer(
+                name=names[prefix],
+                weights=group["weights"],
+                bias=group.get("bias"),
+                activation=_activation(group, "relu" if chained and prefix != last else "none"),
+            )
+            for prefix, group in groups.items()
+        )
+        activations = {
+            names[prefix]: group["activations"]
+            for prefix, group in groups.items()
+            if "activations" in group
+        }
+        return Network(path.stem, layers, activations, chained, source=path.name)
+
+
+def read_arrays(path: StrPath, limit_bytes: int = LIMIT_BYTES) -> dict[str, AnyArray]:
+    """All arrays of an .npz file by name, in the order of the file; of at most `limit_bytes` together.
+
+    Pickled objects are refused, and each size is compared with the archive before memory is taken.
+
+    Raises InputError for a file that cannot be opened, FileFormatError for a damaged one.
+    """
+    path = checked_file(path)
+    with naming_file(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = _array_members(archive, limit_bytes)
+                return {name: _read_member(archive, name, info) for name, info in members.items()}
+        except _ZIP_ERRORS as error:
+            raise FileFormatError(
+                f"is no intact .npz archive ({first_line(error)}): write it again with numpy.savez"
+            ) from error
+
+
+def read_array(path: StrPath, limit_bytes: int = LIMIT_BYTES) -> AnyArray:
+    """The array of an .npy file of at most `limit_bytes`; pickled objects are refused.
+
+    Raises InputError for a file that cannot be opened, FileFormatError for a damaged one.
+    """
+    path = checked_file(path, limit_bytes)
+    with naming_file(path), path.open("rb") as stream:
+        try:
+            return _read_npy(stream, path.stat().st_size, "the array")
+        except (EOFError, ValueError) as error:
+            raise FileFormatError(
+                f"is no intact .npy file ({first_line(error)}): write it again with numpy.save"
+            ) from error
+
+
+def layer_groups(arrays: Mapping[str, AnyArray]) -> dict[str, dict[str, AnyArray]]:
+    """Arrays by layer and field: 'fc1/weights' and 'fc1.weights' are field 'weights' of layer 'fc1'.
+
+    A name without separator belongs to layer ''. Raises FileFormatError for a field given twice.
+    """
+    groups: dict[str, dict[str, AnyArray]] = {}
+    for key, array in arrays.items():
+        cut = max(key.rfind("/"), key.rfind("."))
+        prefix, field = key[: max(cut, 0)], key[cut + 1 :]
+        group = groups.setdefault(prefix, {})
+        if field in group:
+            raise FileFormatError(f"field {key!r}: layer {prefix!r} has two of these: remove one")
+        group[field] = array
+    return groups
+
+
+def _dense_groups(arrays: Mapping[str, AnyArray]) -> dict[str, dict[str, AnyArray]]:
+    """The layer groups that describe dense layers; those of other fields only are ignored."""
+    known = DENSE_FIELDS | CODED_FIELDS
+    groups = {
+        prefix: group for prefix, group in layer_groups(arrays).items() if known & group.keys()
+    }
+    if not groups:
+        found = ", ".join(repr(key) for key in list(arrays)[:8]) or "no arrays"
+        raise FileFormatError(
+            f"has no field 'weights' (it has {found}): name the arrays 'weights', or '<layer>/weights'"
+        )
+    for prefix, group in groups.items():
+        where = f"{prefix}/weights" if prefix else "weights"
+        if "weights" not in group and "codes" in group:
+            raise FileFormatError(
+                f"field {where!r}: missing, but there are 'codes': the file is compressed already; "
+                "load it as a compressed network"
+            )
+        if "weights" not in group:
+            given = ", ".join(repr(field) for field in group)
+            raise FileFormatError(f"field {where!r}: missing next to {given}: add it")
+    if len(groups) > 1 and "" in groups:
+        raise FileFormatError(
+            "field 'weights': has no layer, but other fields have one: rename it to '<layer>/weights'"
+        )
+    return groups
+
+
+def _fits(shapes: list[tuple[int, ...]]) -> bool:
+    """Whether each [n_out, n_in] takes what the one before it gives."""
+    return all(before[:1] == after[-1:] for before, after in zip(shapes, shapes[1:], strict=False))
+
+
+def _activation(group: Mapping[str, AnyArray], default: Activation) -> Activation:
+    """The activation that the group names; Layer checks that it is a known one."""
+    if "activation" not in group:
+        return default
+    given = group["activation"]
+    if given.dtype.kind not in "SU" or given.size != 1:
+        raise NetworkError(
+            f"field 'activation': has type {given.dtype} and shape {given.shape}: "
+            "give one of the words none, relu, softmax"
+        )
+    return cast(Activation, str(given.reshape(()).astype(str)))
+
+
+def _array_members(archive: zipfile.ZipFile, limit_bytes: int) -> dict[str, zipfile.ZipInfo]:
+    """The archive's .npy members by array name, their sizes checked."""
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        if not info.filename.endswith(".npy"):
+            continue
+        name = info.filename.removesuffix(".npy")
+        if name in members:
+            raise FileFormatError(f"field {name!r}: is in the archive twice: remove one")
+        if info.flag_bits & 0x1:
+            raise FileFormatError(f"field {name!r}: is encrypted: write it without a password")
+        if info.file_size > _MAX_DEFLATE_RATIO * info.compress_size:
+            raise FileFormatError(
+                f"field {name!r}: says {info.file_size} bytes, packed in {info.compress_size}: "
+                "the archive is damaged, write it again"
+            )
+        members[name] = info
+    total = sum(info.file_size for info in members.values())
+    if total > limit_bytes:
+        raise FileFormatError(
+            f"says {total} bytes in {len(members)} arrays, the limit is {limit_bytes}: split the file"
+        )
+    return members
+
+
+def _read_member(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> AnyArray:
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise FileFormatError(
+            f"field {name!r}: is packed by method {info.compress_type}: "
+            "write it with numpy.savez or numpy.savez_compressed"
+        )
+    with archive.open(info) as stream:
+        return _read_npy(stream, info.file_size, f"field {name!r}")
+
+
+def _read_npy(stream: IO[bytes], size: int, what: str) -> AnyArray:
+    """The array in a .npy stream of `size` bytes, in native byte order."""
+    shape, fortran_order, dtype = _read_npy_header(stream, what)
+    held = size - stream.tell()
+    declared = math.prod(shape) * dtype.itemsize
+    if declared != held:
+        raise FileFormatError(
+            f"{what}: shape {shape} of {dtype} needs {declared} bytes, the file has {held}: "
+            "it is damaged, write it again"
+        )
+    raw = np.empty(declared, np.uint8)
+    for part in _parts(raw):
+        if stream.readinto(part) != len(part):  # type: ignore[attr-defined]
+            raise EOFError("it ends early")
+    if stream.read(1):  # also makes zipfile compare the checksum
+        raise EOFError("it is longer than it says")
+    array = raw.view(dtype).reshape(shape[::-1] if fortran_order else shape)
+    array = array.T if fortran_order else array
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _parts(raw: NDArray[np.uint8]) -> Iterator[memoryview]:
+    """`raw` in parts, so that a stream that ends early takes little memory."""
+    view = memoryview(raw)
+    return (view[start : start + _READ_BYTES] for start in range(0, len(view), _READ_BYTES))
+
+
+def _read_npy_header(
+    stream: IO[bytes], what: str
+) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+    """Shape, column-major order and type of a .npy stream; FileFormatError unless usable."""
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    try:
+        version = npy.read_magic(stream)
+        if version not in readers:
+            raise ValueError(
+                f"npy version {version} is for structured types, which have no use here"
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about headers of Python 2, which are as good
+            shape, fortran_order, dtype = readers[version](stream, max_header_size=_MAX_NPY_HEADER)
+    except _HEADER_ERRORS as error:
+        raise FileFormatError(
+            f"{what}: has no usable npy header ({first_line(error)}): write it again with NumPy"
+        ) from error
+    if dtype.hasobject:
+        raise FileFormatError(
+            f"{what}: holds Python objects, which are not safe to read: convert it to float32"
+        )
+    if dtype.itemsize == 0 or not all(0 <= size <= MAX_DIMENSION for size in shape):
+        raise FileFormatError(
+            f"{what}: shape {shape} of {dtype} cannot be: the file is damaged, write it again"
+        )
+    return shape, fortran_order, dtype

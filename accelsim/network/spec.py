@@ -1,0 +1,105 @@
+"""Shape-only networks from TOML: sizes and densities, from which weights are drawn by a seed."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from accelsim.errors import FileFormatError, NetworkError
+from accelsim.network._files import StrPath, checked_file, first_line, naming_file
+from accelsim.network.layers import MAX_DIMENSION, Activation, Layer, Network
+
+MAX_WEIGHTS = 2**33  # dense weights of one layer: ten times the largest in use
+MAX_SPEC_BYTES = 2**20
+
+Size = Annotated[int, Field(gt=0, le=MAX_DIMENSION)]
+Density = Annotated[float, Field(gt=0, le=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class LayerSpec(_Strict):
+    """One layer: its sizes, the fractions of non-zero weights and inputs, bias and activation."""
+
+    name: str
+    n_in: Size
+    n_out: Size
+    weight_density: Density
+    activation_density: Density | None = None
+    bias: bool = True
+    activation: Activation = "none"
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.n_in * self.n_out > MAX_WEIGHTS:
+            raise ValueError(f"n_in × n_out is beyond {MAX_WEIGHTS} weights")
+        return self
+
+    def to_layer(self) -> Layer:
+        """The shape-only layer; NetworkError for a name that cannot be printed."""
+        return Layer(
+            name=self.name,
+            activation=self.activation,
+            n_out=self.n_out,
+            n_in=self.n_in,
+            weight_density=self.weight_density,
+            activation_density=self.activation_density,
+            draw_bias=self.bias,
+        )
+
+
+class NetworkSpec(_Strict):
+    """The whole file; `chained = false` for layers of which none feeds another."""
+
+    name: str
+    description: str = ""
+    source: str = ""
+    chained: bool = True
+    layers: Annotated[tuple[LayerSpec, ...], Field(min_length=1, strict=False)]
+
+
+def load_spec(path: StrPath) -> Network:
+    """Read a shape-only network from TOML; the keys are those of NetworkSpec and LayerSpec.
+
+    Raises InputError for a file that cannot be read, FileFormatError for TOML that does not parse,
+    NetworkError for unknown or missing keys, values out of range, and layers that do not fit.
+    """
+    path = checked_file(path, MAX_SPEC_BYTES)
+    with naming_file(path):
+        spec = _read_spec(path)
+        layers = tuple(layer.to_layer() for layer in spec.layers)
+        return Network(spec.name, layers, chained=spec.chained, source=spec.source)
+
+
+def _read_spec(path: Path) -> NetworkSpec:
+    try:
+        return NetworkSpec.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise NetworkError(_one_line(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"is no valid TOML: {first_line(error)}") from error
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first thing that is wrong, with its field, and how many more there are."""
+    problems = error.errors(include_url=False, include_context=False)
+    first = problems[0]
+    value = "" if first["type"] == "missing" else f" (found {_brief(first['input'])})"
+    more = f"; and {len(problems) - 1} more" if len(problems) > 1 else ""
+    return f"field '{_place(first['loc'])}': {first_line(ValueError(first['msg']))}{value}{more}"
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    return repr(value) if len(repr(value)) <= 40 else repr(value)[:37] + "..."
+
+
+def _place(location: Sequence[int | str]) -> str:
+    """A field as it is found in the file: layers[2].n_in, counted from 0."""
+    parts = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+    return "".join(parts).removeprefix(".") or "the file"
