@@ -1,0 +1,1 @@
+"""All Numba, and nothing else: plain arrays in, plain arrays out."""

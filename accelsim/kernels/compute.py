@@ -59,6 +59,8 @@ def accumulate_fixed(
     """
     saturated = np.int64(0)
     half = np.int64(1) << np.int64(shift - 1) if shift > 0 else np.int64(0)
+    # Any product beyond this saturates an accumulator, however it is shifted left.
+    enough = 2 * (high + 1)
     for c in range(activations.shape[0]):
         if activations[c] != 0:
             for code in range(codebook.shape[0]):
@@ -66,7 +68,7 @@ def accumulate_fixed(
                 if shift >= 0:
                     scratch[code] = (product + half) >> np.int64(shift)
                 else:
-                    scratch[code] = product << np.int64(-shift)
+                    scratch[code] = min(max(product, -enough), enough) << np.int64(-shift)
             for i in range(col_ptr[c], col_ptr[c + 1]):
                 total = accumulators[rows[i]] + scratch[codes[i]]
                 bounded = min(max(total, low), high)

@@ -20,8 +20,8 @@ def checked_file(path: StrPath, limit_bytes: int = LIMIT_BYTES) -> Path:
     try:
         is_file, is_directory = path.is_file(), path.is_dir()
         size = path.stat().st_size if is_file else 0
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(path)!r}: cannot be opened ({first_line(error)})") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened ({first_line(error)})") from error
     if is_directory:
         raise InputError(f"{path}: is a directory: give a file in it")
     if not is_file:
@@ -45,6 +45,6 @@ def naming_file(path: Path) -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type where it has none."""
+    """Return the first line of an error's message, or its type where it has none."""
     lines = str(error).splitlines()
     return lines[0] if lines else type(error).__name__

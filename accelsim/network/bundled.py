@@ -7,7 +7,10 @@ Kind: TypeAlias = Literal["models", "traces"]
 
 
 def bundled_models() -> dict[str, Path]:
-    """Networks that can be named instead of a path: ``<name>.toml`` or ``<name>/<name>.safetensors``."""
+    """Networks that can be named instead of a path, by name.
+
+    They are ``models/<name>.toml`` and ``models/<name>/<name>.safetensors``.
+    """
     folder = _folder("models")
     trained = (path for path in folder.glob("*/*.safetensors") if path.stem == path.parent.name)
     return {path.stem: path for path in sorted([*folder.glob("*.toml"), *trained])}
@@ -19,7 +22,7 @@ def bundled_traces() -> dict[str, Path]:
 
 
 def bundled_path(kind: Kind, name: str) -> Path | None:
-    """The bundled file of that name, or None if there is none."""
+    """Return the bundled file of that name, or None if there is none."""
     return (bundled_models() if kind == "models" else bundled_traces()).get(name)
 
 

@@ -106,7 +106,7 @@ def _kept_positions(count: int, density: float, rng: np.random.Generator) -> NDA
 def _kept_chunks(
     count: int, density: float, rng: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
-    """Sum up the gaps between kept places, which are geometric: work per kept place, not per place."""
+    """Sum up the gaps between kept places, which are geometric: the work is per kept place."""
     last = -1
     while last < count:
         expected = (count - last) * density
@@ -125,4 +125,5 @@ def _pruned_laplace(count: int, layer: Layer, rng: np.random.Generator) -> NDArr
     tail = np.maximum(rng.standard_exponential(count, dtype=np.float32), _MIN_TAIL)
     magnitude = (tail + threshold) * scale
     is_negative = rng.integers(0, 2, count, dtype=np.uint8).view(np.bool_)
-    return np.negative(magnitude, where=is_negative, out=magnitude)
+    np.negative(magnitude, where=is_negative, out=magnitude)
+    return magnitude

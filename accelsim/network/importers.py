@@ -36,7 +36,7 @@ def load_network(path: StrPath) -> Network:
 
 
 def resolve_network(path: StrPath) -> Path:
-    """The file that `path` means: a file itself, or else a bundled network's name.
+    """Return the file that `path` means: a file itself, or else a bundled network's name.
 
     Raises InputError, with the bundled names that are close, if there is no such file.
     """

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -69,7 +70,8 @@ class Layer:
             bias = as_finite_float32(self.bias, f"layer '{self.name}': bias")
             if bias.shape != (self.n_out,):
                 raise NetworkError(
-                    f"layer '{self.name}': bias has shape {bias.shape}, the weights need ({self.n_out},)"
+                    f"layer '{self.name}': bias has shape {bias.shape}, "
+                    f"the weights need ({self.n_out},)"
                 )
             object.__setattr__(self, "bias", bias)
         if self.activation not in ACTIVATIONS:
@@ -101,7 +103,7 @@ class Layer:
 
     @property
     def has_bias(self) -> bool:
-        """Whether the layer adds a bias: a given one, or one that is drawn with shape-only weights."""
+        """Whether the layer adds a bias: a given one, or one that is drawn with its weights."""
         return self.bias is not None or (self.weights is None and self.draw_bias)
 
 
@@ -140,13 +142,17 @@ class Network:
 
 
 def as_finite_float32(values: object, what: str) -> Float32:
-    """`values` as a contiguous float32 array; NetworkError if not real numbers, NaN or infinite."""
+    """`values` as a contiguous, writeable float32 array, a copy only where it has to be.
+
+    Read-only arrays are another type to Numba: each kernel would be compiled a second time for them.
+    Raises NetworkError for anything but real numbers, and for NaN and infinite values.
+    """
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
         raise NetworkError(f"{what}: has type {array.dtype}: give real numbers")
     # A signalling NaN in a damaged file sets "invalid"; it is reported below, with its place.
     with np.errstate(over="ignore", invalid="ignore"):
-        array = np.ascontiguousarray(array, dtype=np.float32)
+        array = np.require(array, np.float32, ["C_CONTIGUOUS", "WRITEABLE"])
     # A sum is NaN or infinite if any value is, and is checked at memory speed; only then look
     # closer.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -173,10 +179,11 @@ def check_layer_names(network: str, names: list[str]) -> None:
 
 def check_chain(layers: list[tuple[str, int, int]]) -> None:
     """NetworkError unless each layer's n_in is the n_out of the one before it."""
-    for (before, n_out, _), (after, _, n_in) in zip(layers, layers[1:], strict=False):
+    for (before, n_out, _), (after, _, n_in) in pairwise(layers):
         if n_out != n_in:
             raise NetworkError(
-                f"layer '{after}': takes {n_in} inputs, but layer '{before}' before it gives {n_out}"
+                f"layer '{after}': takes {n_in} inputs, but layer '{before}' before it gives "
+                f"{n_out}: reorder the layers or repair their shapes"
             )
 
 

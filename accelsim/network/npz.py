@@ -6,9 +6,11 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from struct import error as struct_error
-from typing import IO, Any, TypeAlias, cast
+from typing import IO, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.lib import format as npy
@@ -19,6 +21,7 @@ from accelsim.network._files import LIMIT_BYTES, StrPath, checked_file, first_li
 from accelsim.network.layers import MAX_DIMENSION, Activation, Layer, Network
 
 AnyArray: TypeAlias = NDArray[Any]
+T = TypeVar("T")
 
 DENSE_FIELDS = frozenset({"weights", "bias", "activations", "activation"})
 CODED_FIELDS = frozenset({"codes", "bias_codes", "codebook"})
@@ -80,26 +83,20 @@ def load_npz(path: StrPath) -> Network:
 
 
 def read_arrays(path: StrPath, limit_bytes: int = LIMIT_BYTES) -> dict[str, AnyArray]:
-    """All arrays of an .npz file by name, in the order of the file; of at most `limit_bytes` together.
+    """All arrays of an .npz file by name, in its order; of at most `limit_bytes` together.
 
     Pickled objects are refused, and each size is compared with the archive before memory is taken.
 
     Raises InputError for a file that cannot be opened, FileFormatError for a damaged one.
     """
     path = checked_file(path)
-    with naming_file(path):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                members = _array_members(archive, limit_bytes)
-                return {name: _read_member(archive, name, info) for name, info in members.items()}
-        except _ZIP_ERRORS as error:
-            raise FileFormatError(
-                f"is no intact .npz archive ({first_line(error)}): write it again with numpy.savez"
-            ) from error
+    with naming_file(path), _open_archive(path) as archive:
+        members = _array_members(archive, limit_bytes)
+        return {name: _read_member(archive, name, info) for name, info in members.items()}
 
 
 def read_array(path: StrPath, limit_bytes: int = LIMIT_BYTES) -> AnyArray:
-    """The array of an .npy file of at most `limit_bytes`; pickled objects are refused.
+    """Read the array of an .npy file of at most `limit_bytes`; pickled objects are refused.
 
     Raises InputError for a file that cannot be opened, FileFormatError for a damaged one.
     """
@@ -113,12 +110,23 @@ def read_array(path: StrPath, limit_bytes: int = LIMIT_BYTES) -> AnyArray:
             ) from error
 
 
-def layer_groups(arrays: Mapping[str, AnyArray]) -> dict[str, dict[str, AnyArray]]:
-    """Arrays by layer and field: 'fc1/weights' and 'fc1.weights' are field 'weights' of layer 'fc1'.
+def array_names(path: StrPath) -> dict[str, None]:
+    """Names of the arrays of an .npz file, in its order, from the archive's directory alone.
+
+    The keys of a dict keep their order and can be grouped by `layer_groups`; the values are None.
+    Raises InputError for a file that cannot be opened, FileFormatError for a damaged one.
+    """
+    path = checked_file(path)
+    with naming_file(path), _open_archive(path) as archive:
+        return dict.fromkeys(_array_members(archive, LIMIT_BYTES))
+
+
+def layer_groups(arrays: Mapping[str, T]) -> dict[str, dict[str, T]]:
+    """Arrays by layer and field: 'fc1/weights' and 'fc1.weights' are 'weights' of layer 'fc1'.
 
     A name without separator belongs to layer ''. Raises FileFormatError for a field given twice.
     """
-    groups: dict[str, dict[str, AnyArray]] = {}
+    groups: dict[str, dict[str, T]] = {}
     for key, array in arrays.items():
         cut = max(key.rfind("/"), key.rfind("."))
         prefix, field = key[: max(cut, 0)], key[cut + 1 :]
@@ -129,8 +137,20 @@ def layer_groups(arrays: Mapping[str, AnyArray]) -> dict[str, dict[str, AnyArray
     return groups
 
 
+@contextmanager
+def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip archive; what zipfile raises for a damaged one becomes FileFormatError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except _ZIP_ERRORS as error:
+        raise FileFormatError(
+            f"is no intact .npz archive ({first_line(error)}): write it again with numpy.savez"
+        ) from error
+
+
 def _dense_groups(arrays: Mapping[str, AnyArray]) -> dict[str, dict[str, AnyArray]]:
-    """The layer groups that describe dense layers; those of other fields only are ignored."""
+    """Return the groups that describe dense layers; those of other fields only are ignored."""
     known = DENSE_FIELDS | CODED_FIELDS
     groups = {
         prefix: group for prefix, group in layer_groups(arrays).items() if known & group.keys()
@@ -138,7 +158,8 @@ def _dense_groups(arrays: Mapping[str, AnyArray]) -> dict[str, dict[str, AnyArra
     if not groups:
         found = ", ".join(repr(key) for key in list(arrays)[:8]) or "no arrays"
         raise FileFormatError(
-            f"has no field 'weights' (it has {found}): name the arrays 'weights', or '<layer>/weights'"
+            f"has no field 'weights' (it has {found}): "
+            "name the arrays 'weights', or '<layer>/weights'"
         )
     for prefix, group in groups.items():
         where = f"{prefix}/weights" if prefix else "weights"
@@ -152,18 +173,19 @@ def _dense_groups(arrays: Mapping[str, AnyArray]) -> dict[str, dict[str, AnyArra
             raise FileFormatError(f"field {where!r}: missing next to {given}: add it")
     if len(groups) > 1 and "" in groups:
         raise FileFormatError(
-            "field 'weights': has no layer, but other fields have one: rename it to '<layer>/weights'"
+            "field 'weights': has no layer, but other fields have one: "
+            "rename it to '<layer>/weights'"
         )
     return groups
 
 
 def _fits(shapes: list[tuple[int, ...]]) -> bool:
     """Whether each [n_out, n_in] takes what the one before it gives."""
-    return all(before[:1] == after[-1:] for before, after in zip(shapes, shapes[1:], strict=False))
+    return all(before[:1] == after[-1:] for before, after in pairwise(shapes))
 
 
 def _activation(group: Mapping[str, AnyArray], default: Activation) -> Activation:
-    """The activation that the group names; Layer checks that it is a known one."""
+    """Return the activation that the group names; Layer checks that it is a known one."""
     if "activation" not in group:
         return default
     given = group["activation"]
@@ -176,7 +198,7 @@ def _activation(group: Mapping[str, AnyArray], default: Activation) -> Activatio
 
 
 def _array_members(archive: zipfile.ZipFile, limit_bytes: int) -> dict[str, zipfile.ZipInfo]:
-    """The archive's .npy members by array name, their sizes checked."""
+    """Return the archive's .npy members by array name, their sizes checked."""
     members: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
         if not info.filename.endswith(".npy"):
@@ -195,7 +217,8 @@ def _array_members(archive: zipfile.ZipFile, limit_bytes: int) -> dict[str, zipf
     total = sum(info.file_size for info in members.values())
     if total > limit_bytes:
         raise FileFormatError(
-            f"says {total} bytes in {len(members)} arrays, the limit is {limit_bytes}: split the file"
+            f"says {total} bytes in {len(members)} arrays, the limit is {limit_bytes}: "
+            "split the file"
         )
     return members
 
@@ -211,7 +234,7 @@ def _read_member(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> 
 
 
 def _read_npy(stream: IO[bytes], size: int, what: str) -> AnyArray:
-    """The array in a .npy stream of `size` bytes, in native byte order."""
+    """Read the array in a .npy stream of `size` bytes, in native byte order."""
     shape, fortran_order, dtype = _read_npy_header(stream, what)
     held = size - stream.tell()
     declared = math.prod(shape) * dtype.itemsize
@@ -233,7 +256,7 @@ def _read_npy(stream: IO[bytes], size: int, what: str) -> AnyArray:
 
 def _parts(raw: NDArray[np.uint8]) -> Iterator[memoryview]:
     """`raw` in parts, so that a stream that ends early takes little memory."""
-    view = memoryview(raw)
+    view = raw.data
     return (view[start : start + _READ_BYTES] for start in range(0, len(view), _READ_BYTES))
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ def load_onnx(path: StrPath) -> Network:
 
 
 def _parse(path: Path) -> "ModelProto":
-    from google.protobuf.message import DecodeError  # noqa: PLC0415
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # noqa: PLC0415
     from onnx import ModelProto  # noqa: PLC0415
 
     model = ModelProto()
@@ -61,7 +61,19 @@ def _parse(path: Path) -> "ModelProto":
         ) from error
     if not model.graph.node:
         raise FileFormatError("field 'graph': has no nodes: the file is damaged or no ONNX model")
+    _check_texts(model.graph)
     return model
+
+
+def _check_texts(graph: "GraphProto") -> None:
+    """FileFormatError for a name that is not UTF-8, which protobuf hands out as bytes."""
+    named = (*graph.node, *graph.initializer, *graph.input, *graph.output)
+    texts = [thing.name for thing in named]
+    for node in graph.node:
+        texts += [node.op_type, node.domain, *node.input, *node.output]
+    for text in texts:
+        if not isinstance(text, str):
+            raise FileFormatError(f"name {text!r}: is no UTF-8: the file is damaged")
 
 
 def _check_opset(model: "ModelProto") -> None:
@@ -72,7 +84,8 @@ def _check_opset(model: "ModelProto") -> None:
         )
     if versions[0] < MIN_OPSET:
         raise NetworkError(
-            f"field 'opset_import': opset {versions[0]} is too old: export with opset {MIN_OPSET} or later"
+            f"field 'opset_import': opset {versions[0]} is too old: "
+            f"export with opset {MIN_OPSET} or later"
         )
 
 
@@ -107,7 +120,7 @@ class _Constant:
     tensor: "TensorProto"
 
     def floats(self) -> Array:
-        """The values of a weight or bias tensor: float32, float16, bfloat16 or float64."""
+        """Return the values of a weight or bias tensor: float32, float16, bfloat16 or float64."""
         from onnx import TensorProto as Tensor  # noqa: PLC0415
 
         floats = (Tensor.FLOAT, Tensor.FLOAT16, Tensor.BFLOAT16, Tensor.DOUBLE)
@@ -121,7 +134,7 @@ class _Constant:
         return array if array.dtype.kind == "f" else array.astype(np.float32)
 
     def integers(self) -> list[int]:
-        """The values of a shape."""
+        """Return the values of a shape."""
         from onnx import TensorProto as Tensor  # noqa: PLC0415
 
         if self.tensor.data_type != Tensor.INT64:
@@ -134,7 +147,7 @@ class _Constant:
 
 
 def _constants(graph: "GraphProto") -> dict[str, _Constant]:
-    """Initializers, the outputs of Constant nodes, and other names that Identity gives them."""
+    """Collect initializers and outputs of Constant nodes, also under their Identity's names."""
     if graph.sparse_initializer:
         raise NetworkError(
             f"tensor {graph.sparse_initializer[0].values.name!r}: is a sparse initializer: "
@@ -150,13 +163,13 @@ def _constants(graph: "GraphProto") -> dict[str, _Constant]:
 
 
 def _constant_tensor(node: "NodeProto") -> "TensorProto":
-    from onnx import helper  # noqa: PLC0415
     from onnx import TensorProto as Tensor  # noqa: PLC0415
+    from onnx import helper  # noqa: PLC0415
 
     for attribute in node.attribute:
         match attribute.name:
             case "value":
-                return attribute.t
+                return cast("TensorProto", attribute.t)
             case "value_float":
                 return helper.make_tensor("", Tensor.FLOAT, (), [attribute.f])
             case "value_floats":
@@ -171,7 +184,7 @@ def _constant_tensor(node: "NodeProto") -> "TensorProto":
 
 
 def _read_tensor(tensor: "TensorProto", name: str) -> Array:
-    """The tensor's values, after its size is compared with what the file holds."""
+    """Return the tensor's values, after its size is compared with what the file holds."""
     from onnx import numpy_helper  # noqa: PLC0415
 
     if tensor.data_location == tensor.EXTERNAL:
@@ -196,14 +209,20 @@ def _held_values(tensor: "TensorProto") -> float:
     from onnx import TensorProto as Tensor  # noqa: PLC0415
 
     if tensor.HasField("raw_data"):
-        item_bytes = {Tensor.DOUBLE: 8, Tensor.INT64: 8, Tensor.FLOAT: 4, Tensor.BOOL: 1}
+        item_bytes: dict[int, int] = {
+            Tensor.DOUBLE: 8,
+            Tensor.INT64: 8,
+            Tensor.FLOAT: 4,
+            Tensor.BOOL: 1,
+        }
         return len(tensor.raw_data) / item_bytes.get(tensor.data_type, 2)
     typed: dict[int, Any] = {
         Tensor.DOUBLE: tensor.double_data,
         Tensor.INT64: tensor.int64_data,
         Tensor.FLOAT: tensor.float_data,
     }
-    return len(typed.get(tensor.data_type, tensor.int32_data))
+    values = typed.get(tensor.data_type, tensor.int32_data)
+    return float(len(values))
 
 
 # ---- the path from input to output
@@ -221,7 +240,7 @@ class _Draft:
 
 
 class _PathReader:
-    """Follows the single path from the graph's input to its output, and drafts a layer per matrix."""
+    """Follows the one path from the graph's input to its output, and drafts a layer per matrix."""
 
     def __init__(self, graph: "GraphProto", constants: Mapping[str, _Constant]) -> None:
         self.graph = graph
@@ -234,7 +253,7 @@ class _PathReader:
         self.batch, self.width, self.is_flat = _declared_size(source)
 
     def read(self) -> list[_Draft]:
-        """The layers in order; NetworkError for anything that is not one path."""
+        """Return the layers in order; NetworkError for anything that is not one path."""
         while self.tensor != self.target:
             users = self.users.pop(self.tensor, [])
             if len(users) != 1:
@@ -247,8 +266,8 @@ class _PathReader:
         if self.users:
             tensor, users = next(iter(self.users.items()))
             raise NetworkError(
-                f"{_where(users[0])}: takes tensor {tensor!r}, which is not on the one path to output "
-                f"{self.target!r}: remove the branch"
+                f"{_where(users[0])}: takes tensor {tensor!r}, which is not on the one path "
+                f"to output {self.target!r}: remove the branch"
             )
         return self.drafts
 
@@ -285,7 +304,8 @@ class _PathReader:
         n_out, n_in = weights.shape
         if self.width not in (None, n_in):
             raise NetworkError(
-                f"{_where(node)}: takes {n_in} values, but gets {self.width}: export the model again"
+                f"{_where(node)}: takes {n_in} values, but gets {self.width}: "
+                "export the model again"
             )
         self.width = n_out
         self.drafts.append(_Draft(node.name, tensor_name, weights))
@@ -342,7 +362,8 @@ class _PathReader:
             raise NetworkError(f"{_where(node)}: to {shape} is not supported: reshape to [0, -1]")
         if shape[1] > 0 and self.width not in (None, shape[1]):
             raise NetworkError(
-                f"{_where(node)}: to {shape} mixes samples of {self.width} values: reshape to [0, -1]"
+                f"{_where(node)}: to {shape} mixes samples of {self.width} values: "
+                "reshape to [0, -1]"
             )
         self.is_flat = True
         self.width = shape[1] if shape[1] > 0 else self.width
@@ -357,14 +378,14 @@ class _PathReader:
         """Nothing to do: the values are the same."""
 
     def _constant(self, node: "NodeProto", index: int) -> _Constant:
-        """The constant that the node takes as input `index`."""
+        """Return the constant that the node takes as input `index`."""
         name = node.input[index] if len(node.input) > index else ""
         if name not in self.constants:
             raise NetworkError(f"{_where(node)}: input {name!r} is no constant: export its values")
         return self.constants[name]
 
     def _last(self, node: "NodeProto") -> _Draft:
-        """The layer that the node adds to."""
+        """Return the layer that the node adds to."""
         if not self.drafts:
             raise NetworkError(
                 f"{_where(node)}: stands before the first layer: apply it to the input"
@@ -385,7 +406,7 @@ class _PathReader:
 
 
 def _users(graph: "GraphProto", constants: Mapping[str, _Constant]) -> dict[str, list["NodeProto"]]:
-    """The nodes that take each computed tensor, one entry for each use."""
+    """Return the nodes that take each computed tensor, one entry for each use."""
     users: dict[str, list[NodeProto]] = {}
     for node in graph.node:
         for name in node.input:
@@ -402,7 +423,7 @@ def _only(infos: "list[ValueInfoProto]", kind: str) -> "ValueInfoProto":
 
 
 def _declared_size(source: "ValueInfoProto") -> tuple[int | None, int | None, bool]:
-    """Batch and values per sample where the model declares them, and whether a sample is a vector."""
+    """Batch and values per sample where they are declared, and whether a sample is a vector."""
     sizes = [dim.dim_value or None for dim in source.type.tensor_type.shape.dim]
     batch = sizes[0] if len(sizes) > 1 else None
     sample = sizes[1:] if len(sizes) > 1 else sizes

@@ -23,6 +23,7 @@ from accelsim.network.layers import MAX_DIMENSION, Activation, Layer, Network, c
 
 ARTIFACT_PREFIX = "accelsim."
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+_MAX_RANK = 32
 
 # Bytes per value of the types that the format knows; F4 and F6 types, of less than a byte, are not
 # read.
@@ -54,7 +55,7 @@ class Header(NamedTuple):
 
 
 def load_safetensors(path: StrPath) -> Network:
-    """Read a fully connected network: ``<layer>.weight`` [n_out, n_in], optionally ``<layer>.bias``.
+    """Read a fully connected network: ``<layer>.weight`` [n_out, n_in], ``<layer>.bias`` if any.
 
     Types F64, F32, F16 and BF16 become float32. Layers come in the natural order of their names
     (fc2 before fc10); if their shapes do not fit so, in the one order in which they fit. The
@@ -74,7 +75,7 @@ def load_safetensors(path: StrPath) -> Network:
             )
         _check_supported(header.tensors)
         shapes = {
-            name.removesuffix("weight").removesuffix("."): info.shape
+            name.removesuffix("weight").removesuffix("."): cast(tuple[int, int], info.shape)
             for name, info in header.tensors.items()
             if _field(name) == "weight"
         }
@@ -104,7 +105,7 @@ def is_artifact(path: StrPath) -> bool:
 
 
 def read_header(path: StrPath) -> Header:
-    """The header of a .safetensors file, checked: the tensors fill the file, one after the other.
+    """Read the header of a .safetensors file, checked: the tensors fill the file without gaps.
 
     Raises InputError for a file that cannot be opened, FileFormatError for a damaged one.
     """
@@ -148,7 +149,7 @@ def _checked_metadata(metadata: object) -> dict[str, str]:
 
 
 def _checked_tensors(entries: Mapping[str, Any], start: int, size: int) -> dict[str, TensorInfo]:
-    """The tensors of the header; together they cover the file from byte `start` to `size`."""
+    """Return the tensors of the header; together they cover bytes `start` to `size`."""
     tensors, spans = {}, []
     for name, entry in entries.items():
         tensors[name], length = _checked_tensor(name, entry, start)
@@ -171,10 +172,12 @@ def _checked_tensor(name: str, entry: object, start: int) -> tuple[TensorInfo, i
     """One tensor of the header, and its length in bytes."""
     match entry:
         case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [int(begin), int(end)]}:
-            sizes_fit = all(type(n) is int and 0 <= n <= MAX_DIMENSION for n in shape)
-            if sizes_fit and dtype in _ITEM_BYTES and 0 <= begin <= end:
-                if math.prod(shape) * _ITEM_BYTES[dtype] == end - begin:
-                    return TensorInfo(dtype, tuple(shape), start + begin), end - begin
+            sizes_fit = len(shape) <= _MAX_RANK and all(
+                type(n) is int and 0 <= n <= MAX_DIMENSION for n in shape
+            )
+            length = math.prod(shape) * _ITEM_BYTES.get(dtype, 0) if sizes_fit else 0
+            if sizes_fit and dtype in _ITEM_BYTES and 0 <= begin == end - length:
+                return TensorInfo(dtype, tuple(shape), start + begin), length
     raise FileFormatError(
         f"tensor {name!r}: its type, shape and data_offsets do not fit or are not supported: "
         "the file is damaged, write it again"
@@ -186,34 +189,37 @@ def _is_artifact_header(header: Header) -> bool:
 
 
 def _field(name: str) -> str:
-    """The part of a tensor's name after the last dot: 'weight' in 'fc1.weight'."""
+    """Return the part of a tensor's name after the last dot: 'weight' in 'fc1.weight'."""
     return name.rpartition(".")[2]
 
 
 def _check_supported(tensors: Mapping[str, TensorInfo]) -> None:
     """NetworkError that names the tensors which are no part of a fully connected layer."""
+    if not tensors:
+        raise NetworkError("has no tensors: save '<layer>.weight' [n_out, n_in] of each layer")
     dimensions = {"weight": 2, "bias": 1}
     foreign = [
         f"{name!r} ({info.dtype} {list(info.shape)})"
         for name, info in tensors.items()
         if info.dtype not in _NUMPY_TYPES
+        or not name.isprintable()
         or dimensions.get(_field(name)) != len(info.shape)
         or (_field(name) == "bias" and name.removesuffix("bias") + "weight" not in tensors)
     ]
     if foreign:
         more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
         raise NetworkError(
-            f"{'tensors' if len(foreign) > 1 else 'tensor'} {', '.join(foreign[:5])}{more}: not of a "
-            "fully connected network: it has '<layer>.weight' [n_out, n_in] and '<layer>.bias' [n_out] "
-            "of type F64, F32, F16 or BF16; save only these"
+            f"tensor {', '.join(foreign[:5])}{more}: no part of a fully connected network: "
+            "save only '<layer>.weight' [n_out, n_in] and '<layer>.bias' [n_out], "
+            "of type F64, F32, F16 or BF16"
         )
 
 
-def _layer_order(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+def _layer_order(shapes: Mapping[str, tuple[int, int]]) -> list[str]:
     """Layer names in natural order if they fit so, else in the only order in which they fit."""
     natural = sorted(shapes, key=_natural_key)
     try:
-        check_chain([(name, *shapes[name]) for name in natural])  # type: ignore[arg-type]
+        check_chain([(name, *shapes[name]) for name in natural])
     except NetworkError as error:
         if len(natural) > _MAX_REORDERED:
             raise NetworkError(f"{error}: name the layers in order") from error
@@ -226,7 +232,7 @@ def _layer_order(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
 
 
 def _fitting_orders(
-    shapes: Mapping[str, tuple[int, ...]], left: list[str], width: int | None = None
+    shapes: Mapping[str, tuple[int, int]], left: list[str], width: int | None = None
 ) -> Iterator[list[str]]:
     """Every order of `left` in which each layer takes what the one before it gives."""
     if not left:
@@ -241,13 +247,14 @@ def _fitting_orders(
 def _natural_key(name: str) -> list[tuple[int, str]]:
     """Sorts numbers inside names by value: text and number alternate, so they meet their like."""
     parts = re.split(r"([0-9]+)", name)
-    return [(int(part), "") if index % 2 else (0, part) for index, part in enumerate(parts)]
+    numbers = [part.lstrip("0") if index % 2 else part for index, part in enumerate(parts)]
+    return [(len(part) if index % 2 else 0, part) for index, part in enumerate(numbers)]
 
 
 def _activations(metadata: Mapping[str, str], order: list[str], stem: str) -> dict[str, Activation]:
-    """Activation per layer: relu between layers and none after the last, unless metadata says so."""
+    """Activation per layer: relu, and none at the last, unless the metadata says otherwise."""
     chosen: dict[str, Activation] = dict.fromkeys(order, "relu")
-    chosen.update({name: "none" for name in order[-1:]})
+    chosen[order[-1]] = "none"
     if "activations" not in metadata:
         return chosen
     given = _parse_activations(metadata["activations"])
@@ -266,7 +273,7 @@ def _parse_activations(text: str) -> dict[str, Activation]:
         ) from error
     if not isinstance(given, dict) or not all(isinstance(word, str) for word in given.values()):
         raise FileFormatError(
-            'metadata \'activations\': give an object of words, such as {"fc1": "relu"}'
+            'metadata \'activations\': give an object of words such as {"fc1": "relu"}'
         )
     return cast(dict[str, Activation], given)
 
@@ -280,7 +287,7 @@ def _check_known(given: Iterable[str], names: list[str]) -> None:
 
 
 def _read_tensor(path: Path, header: Header, prefix: str, field: str) -> NDArray[np.float32] | None:
-    """A layer's tensor as float32, or None if the file has none of that name."""
+    """Return a layer's tensor as float32, or None if the file has none of that name."""
     info = header.tensors.get(f"{prefix}.{field}" if prefix else field)
     if info is None:
         return None

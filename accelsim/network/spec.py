@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from accelsim.errors import FileFormatError, NetworkError
 from accelsim.network._files import StrPath, checked_file, first_line, naming_file
@@ -14,7 +14,15 @@ from accelsim.network.layers import MAX_DIMENSION, Activation, Layer, Network
 MAX_WEIGHTS = 2**33  # dense weights of one layer: ten times the largest in use
 MAX_SPEC_BYTES = 2**20
 
+
+def _checked_name(name: str) -> str:
+    if not name or not name.isprintable():
+        raise ValueError("give a name of printable characters")
+    return name
+
+
 Size = Annotated[int, Field(gt=0, le=MAX_DIMENSION)]
+Name = Annotated[str, AfterValidator(_checked_name)]
 Density = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -25,7 +33,7 @@ class _Strict(BaseModel):
 class LayerSpec(_Strict):
     """One layer: its sizes, the fractions of non-zero weights and inputs, bias and activation."""
 
-    name: str
+    name: Name
     n_in: Size
     n_out: Size
     weight_density: Density
@@ -40,7 +48,7 @@ class LayerSpec(_Strict):
         return self
 
     def to_layer(self) -> Layer:
-        """The shape-only layer; NetworkError for a name that cannot be printed."""
+        """Return the shape-only layer."""
         return Layer(
             name=self.name,
             activation=self.activation,
@@ -55,11 +63,11 @@ class LayerSpec(_Strict):
 class NetworkSpec(_Strict):
     """The whole file; `chained = false` for layers of which none feeds another."""
 
-    name: str
+    name: Name
     description: str = ""
     source: str = ""
     chained: bool = True
-    layers: Annotated[tuple[LayerSpec, ...], Field(min_length=1, strict=False)]
+    layers: Annotated[tuple[LayerSpec, ...], Field(strict=False)]
 
 
 def load_spec(path: StrPath) -> Network:
@@ -85,12 +93,13 @@ def _read_spec(path: Path) -> NetworkSpec:
 
 
 def _one_line(error: ValidationError) -> str:
-    """The first thing that is wrong, with its field, and how many more there are."""
+    """Return the first thing that is wrong, with its field, and how many more there are."""
     problems = error.errors(include_url=False, include_context=False)
     first = problems[0]
+    message = "unknown key, remove it" if first["type"] == "extra_forbidden" else first["msg"]
     value = "" if first["type"] == "missing" else f" (found {_brief(first['input'])})"
     more = f"; and {len(problems) - 1} more" if len(problems) > 1 else ""
-    return f"field '{_place(first['loc'])}': {first_line(ValueError(first['msg']))}{value}{more}"
+    return f"field '{_place(first['loc'])}': {message}{value}{more}"
 
 
 def _brief(value: object) -> str:
@@ -100,6 +109,6 @@ def _brief(value: object) -> str:
 
 
 def _place(location: Sequence[int | str]) -> str:
-    """A field as it is found in the file: layers[2].n_in, counted from 0."""
+    """Return a field as it is found in the file: layers[2].n_in, counted from 0."""
     parts = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
     return "".join(parts).removeprefix(".") or "the file"

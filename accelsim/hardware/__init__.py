@@ -1,0 +1,1 @@
+"""What computes: machines, decoders, technologies, energy and area."""

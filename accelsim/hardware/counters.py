@@ -1,0 +1,37 @@
+"""What happened while a layer ran: energy is counters times technology."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Counts of one layer, summed over PEs and over the input vectors.
+
+    cycles: from the first line's load until the pipeline has drained or, if it takes longer, until
+        DRAM has delivered; array_cycles: the former alone
+    stall_cycles: cycles in which a broadcast waited for a full queue
+    pointer_reads: column look-ups, start and end pointer together
+    sram_row_reads, sram_row_writes: weight-SRAM rows; rows are written only when streamed from DRAM
+    entries: entries processed, padding included; padding_entries: those of them that do no work
+    bias_words: those of `entries` that are words of an exact bias, not codes
+    table_lookups: reads of Huffman decoding tables
+    activation_reads, activation_writes: words of the activation SRAM
+    queue_pushes: activations written into (and read from) queues
+    dram_bytes: bytes moved from and to DRAM
+    """
+
+    cycles: int
+    array_cycles: int
+    broadcasts: int
+    stall_cycles: int
+    pointer_reads: int
+    sram_row_reads: int
+    sram_row_writes: int
+    entries: int
+    padding_entries: int
+    bias_words: int
+    table_lookups: int
+    activation_reads: int
+    activation_writes: int
+    queue_pushes: int
+    dram_bytes: int

@@ -1,0 +1,1 @@
+"""Runs a compressed network on a machine."""

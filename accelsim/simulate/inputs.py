@@ -1,0 +1,89 @@
+"""Where a run's input vectors come from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from accelsim.compress.layer import CompressedNetwork
+from accelsim.errors import NetworkError
+from accelsim.network.layers import Float32, check_activations
+from accelsim.network.npz import read_array, read_arrays
+
+ActivationsLike: TypeAlias = "Float32 | Mapping[str, Float32] | str | Path | None"
+
+
+class Inputs(NamedTuple):
+    """given: float32[batch, n_in] per layer name; single: whether vectors were given without a batch.
+
+    A layer that is not in `given` runs on the output of the layer before it.
+    """
+
+    given: dict[str, Float32]
+    single: bool
+    notes: tuple[str, ...]
+
+
+def network_inputs(
+    network: CompressedNetwork, activations: ActivationsLike, seed: int
+) -> Inputs:
+    """Input vectors from an argument, the network's own, or, with a note, drawn from `seed`.
+
+    An array is the first layer's input; a mapping (or an `.npz` trace) gives layers by name, where
+    `inputs` stands for the first. Raises NetworkError where they do not fit.
+    """
+    notes: list[str] = []
+    given = dict(network.activations)
+    if activations is not None:
+        given = _by_name(network, activations)
+    given = check_activations({layer.name: layer.n_in for layer in network.layers}, given)
+    for index, layer in enumerate(network.layers):
+        if layer.name not in given and (index == 0 or not network.chained):
+            rng = np.random.default_rng([seed, index])
+            given[layer.name] = rng.exponential(size=layer.n_in).astype(np.float32)
+            notes.append(
+                f"layer '{layer.name}': no input was given, so a dense one was drawn (seed {seed})"
+            )
+    single = all(values.ndim == 1 for values in given.values())
+    batched = {name: np.atleast_2d(values) for name, values in given.items()}
+    _check_batches(network, batched)
+    return Inputs(batched, single, tuple(notes))
+
+
+def _by_name(network: CompressedNetwork, activations: Any) -> dict[str, Float32]:
+    first = network.layers[0].name
+    if isinstance(activations, str | Path):
+        path = Path(activations)
+        activations = read_arrays(path) if path.suffix == ".npz" else read_array(path)
+        if isinstance(activations, dict):
+            activations = _trace(network, path, activations)
+    if isinstance(activations, Mapping):
+        return {first if name == "inputs" else name: v for name, v in activations.items()}
+    return {first: np.asarray(activations)}
+
+
+def _trace(network: CompressedNetwork, path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
+    """The input of a trace file: `inputs` alone if it is there, else every layer that it names."""
+    if "inputs" in arrays:
+        return {"inputs": arrays["inputs"]}
+    if "activations" in arrays:
+        return {"inputs": arrays["activations"]}
+    names = {layer.name for layer in network.layers}
+    chosen = {name: values for name, values in arrays.items() if name in names}
+    if not chosen:
+        raise NetworkError(
+            f"{path}: holds {', '.join(arrays) or 'nothing'}: name an array 'inputs', 'activations' or "
+            f"after a layer ({', '.join(sorted(names))})"
+        )
+    return chosen
+
+
+def _check_batches(network: CompressedNetwork, given: dict[str, Float32]) -> None:
+    if not network.chained:
+        return
+    sizes = {name: values.shape[0] for name, values in given.items()}
+    if len(set(sizes.values())) > 1 and len(given) < len(network.layers):
+        raise NetworkError(
+            f"activations: batches differ ({sizes}): give every layer its own, or all the same number"
+        )

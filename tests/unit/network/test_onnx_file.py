@@ -1,0 +1,362 @@
+from itertools import pairwise
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from accelsim.errors import FileFormatError, InputError, NetworkError
+from accelsim.network.onnx_file import load_onnx
+
+FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
+
+
+def dense(n_out, n_in, seed=0):
+    return np.random.default_rng(seed).standard_normal((n_out, n_in)).astype(np.float32)
+
+
+def tensor(name, values):
+    return numpy_helper.from_array(np.asarray(values), name)
+
+
+def ints(name, *values):
+    return tensor(name, np.array(values, np.int64))
+
+
+def node(op, inputs, output, name="", **attributes):
+    return helper.make_node(op, inputs, [output], name=name, **attributes)
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Write a model of `nodes` from input x of `shape` to output y."""
+
+    def save_model(nodes, initializers=(), *, shape=("N", 3), opset=17, inputs=1, outputs=("y",)):
+        infos = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name in ["x", "x2"][:inputs]
+        ]
+        results = [helper.make_tensor_value_info(y, TensorProto.FLOAT, None) for y in outputs]
+        graph = helper.make_graph(nodes, "g", infos, results, list(initializers))
+        imports = [helper.make_opsetid("", opset)] if opset else []
+        model = helper.make_model(graph, opset_imports=imports or None, ir_version=8)
+        if not imports:
+            del model.opset_import[:]
+        path = tmp_path / "net.onnx"
+        path.write_bytes(model.SerializeToString())
+        return path
+
+    return save_model
+
+
+def forward(network, x):
+    for layer in network.layers:
+        x = x @ layer.weights.T
+        x = x if layer.bias is None else x + layer.bias
+        if layer.activation == "relu":
+            x = np.maximum(x, 0)
+        if layer.activation == "softmax":
+            x = np.exp(x - x.max(axis=-1, keepdims=True))
+            x = x / x.sum(axis=-1, keepdims=True)
+    return x
+
+
+def assert_same_as_onnxruntime(path, shape):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    (expected,) = session.run(None, {"x": x})
+    actual = forward(load_onnx(path), x.reshape(shape[0], -1))
+    np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-5)
+
+
+def random_network(rng, opset, sizes):
+    """Nodes and initializers of a random chain of Gemm, MatMul + Add, and pass-through nodes."""
+    nodes, initializers, data = [node("Flatten", ["x"], "d0")], [], "d0"
+    for i, (n_in, n_out) in enumerate(pairwise(sizes)):
+        weights = rng.standard_normal((n_in, n_out)).astype(np.float32)
+        bias = rng.standard_normal(rng.choice([1, n_out])).astype(np.float32)
+        initializers.append(tensor(f"b{i}", bias if rng.integers(2) else bias[None]))
+        if rng.integers(2):
+            transposed = int(rng.integers(2))
+            initializers.append(tensor(f"w{i}", weights.T if transposed else weights))
+            bias_input = [f"b{i}"] if rng.integers(2) or opset < 11 else []
+            scales = {"alpha": float(rng.choice([1.0, 0.5])), "beta": float(rng.choice([1.0, 2.0]))}
+            inputs = [data, f"w{i}", *bias_input]
+            nodes.append(node("Gemm", inputs, f"m{i}", transB=transposed, **scales))
+        else:
+            initializers.append(tensor(f"w{i}", weights))
+            order = [f"m{i}_", f"b{i}"][:: int(rng.choice([1, -1]))]
+            nodes += [node("MatMul", [data, f"w{i}"], f"m{i}_"), node("Add", order, f"m{i}")]
+        data = f"m{i}"
+        for op in rng.choice(["Relu", "Identity", "Dropout", "Reshape"], rng.integers(3)):
+            if op == "Reshape":
+                initializers.append(ints(f"s{len(nodes)}", 0, -1))
+            inputs = [data, f"s{len(nodes)}"] if op == "Reshape" else [data]
+            nodes.append(node(op, inputs, f"o{len(nodes)}"))
+            data = nodes[-1].output[0]
+    if nodes[-1].op_type in ("Gemm", "Add"):
+        nodes.append(node("Softmax", [data], "y", axis=1))
+    else:
+        nodes.append(node("Identity", [data], "y"))
+    return nodes, initializers
+
+
+@pytest.mark.parametrize("opset", range(7, 24))
+@pytest.mark.parametrize("seed", range(4))
+def test_random_networks_compute_what_onnxruntime_computes(save, opset, seed):
+    rng = np.random.default_rng([opset, seed])
+    sizes = [12, *rng.integers(1, 9, rng.integers(1, 5))]
+    nodes, initializers = random_network(rng, opset, sizes)
+    path = save(nodes, initializers, shape=("N", 1, 3, 4), opset=opset)
+    assert_same_as_onnxruntime(path, (5, 1, 3, 4))
+
+
+def test_names_come_from_nodes_or_else_from_weights_and_are_unique(save):
+    nodes = [
+        node("MatMul", ["x", "w"], "a", name="fc"),
+        node("MatMul", ["a", "w"], "b", name="fc"),
+        node("MatMul", ["b", "w"], "c"),
+        node("MatMul", ["c", "w"], "y"),
+    ]
+    network = load_onnx(save(nodes, [tensor("w", dense(3, 3))]))
+    assert [layer.name for layer in network.layers] == ["fc", "fc_2", "w", "w_2"]
+    assert network.name == "net"
+
+
+@pytest.mark.parametrize("data_type", FLOATS)
+@pytest.mark.parametrize("raw", [False, True])
+def test_weights_of_every_float_type(save, data_type, raw):
+    values = np.array([[1.0, -2.0], [0.5, 4.0], [0.0, 8.0]], np.float32)
+    weights = helper.make_tensor("w", data_type, (3, 2), values.ravel())
+    if raw and data_type == TensorProto.BFLOAT16:
+        bits = (values.view(np.uint32) >> 16).astype("<u2")
+        weights = helper.make_tensor("w", data_type, (3, 2), bits.tobytes(), raw=True)
+    elif raw:
+        weights = tensor("w", values.astype(helper.tensor_dtype_to_np_dtype(data_type)))
+    layer = load_onnx(save([node("MatMul", ["x", "w"], "y")], [weights])).layers[0]
+    assert layer.weights.dtype == np.float32
+    np.testing.assert_array_equal(layer.weights, values.T)
+
+
+def test_constant_nodes_and_renamed_initializers_are_weights(save):
+    nodes = [
+        node("Constant", [], "c", value=tensor("", dense(3, 2))),
+        node("Identity", ["c"], "w"),
+        node("MatMul", ["x", "w"], "a"),
+        node("Constant", [], "b", value_floats=[1.0, 2.0]),
+        node("Add", ["b", "a"], "h"),
+        node("Constant", [], "s", value_ints=[-1, 2]),
+        node("Reshape", ["h", "s"], "r"),
+        node("MatMul", ["r", "v"], "i"),
+        node("Constant", [], "k", value_float=3.0),
+        node("Add", ["i", "k"], "y"),
+    ]
+    path = save(nodes, [tensor("v", dense(2, 4))])
+    np.testing.assert_array_equal(load_onnx(path).layers[1].bias, [3, 3, 3, 3])
+    assert_same_as_onnxruntime(path, (2, 3))
+
+
+def test_an_input_of_one_dimension(save):
+    path = save([node("MatMul", ["x", "w"], "y")], [tensor("w", dense(3, 2))], shape=(3,))
+    assert load_onnx(path).layers[0].n_in == 3
+
+
+def test_initializers_may_be_listed_as_inputs(save):
+    path = save([node("MatMul", ["x", "w"], "y")], [tensor("w", dense(3, 2))])
+    model = onnx.load(path)
+    model.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, (3, 2)))
+    onnx.save(model, path)
+    assert load_onnx(path).layers[0].n_out == 2
+
+
+W = tensor("w", dense(3, 3))
+B = tensor("b", np.ones(3, np.float32))
+MATMUL = node("MatMul", ["x", "w"], "a")
+REFUSED = {
+    "foreign operator": (
+        [node("Conv", ["x", "w"], "y", name="c1")],
+        "'Conv', node 'c1', output 'y'",
+    ),
+    "foreign domain": ([node("Gemm", ["x", "w"], "y", domain="com.acme")], "'com.acme.Gemm'"),
+    "relu first": ([node("Relu", ["x"], "y")], "before the first layer"),
+    "add first": ([node("Add", ["x", "b"], "y")], "before the first layer"),
+    "softmax first": ([node("Softmax", ["x"], "y")], "before the first layer"),
+    "no layer": ([node("Identity", ["x"], "y")], "has no layers"),
+    "second bias": (
+        [MATMUL, node("Add", ["a", "b"], "c"), node("Add", ["c", "b"], "y")],
+        "complete",
+    ),
+    "add after relu": (
+        [MATMUL, node("Relu", ["a"], "c"), node("Add", ["c", "b"], "y")],
+        "complete",
+    ),
+    "residual": ([MATMUL, node("Add", ["a", "x"], "y")], "'x': is used 2 times"),
+    "double": ([MATMUL, node("Add", ["a", "a"], "y")], "'a': is used 2 times"),
+    "dead branch": (
+        [MATMUL, node("Relu", ["a"], "y"), node("Relu", ["y"], "z")],
+        "takes tensor 'y'",
+    ),
+    "cycle": ([node("MatMul", ["x", "w"], "x")], "'x': is used 0 times"),
+    "no way": ([MATMUL], "'a': is used 0 times"),
+    "unknown bias": ([MATMUL, node("Add", ["a", "q"], "y")], "'q' is no constant"),
+    "weights left": ([node("MatMul", ["w", "x"], "y")], "weights on the right"),
+    "gemm weights left": ([node("Gemm", ["w", "x"], "y")], "data as A"),
+    "transA": ([node("Gemm", ["x", "w"], "y", transA=1)], "transA=0"),
+    "one input": ([node("MatMul", ["x"], "y")], "'' is no constant"),
+    "vector weights": ([node("MatMul", ["x", "b"], "y")], "give a matrix"),
+    "softmax across": ([MATMUL, node("Softmax", ["a"], "y", axis=0)], "across samples"),
+    "softmax of relu": (
+        [MATMUL, node("Relu", ["a"], "c"), node("Softmax", ["c"], "y")],
+        "activation 'relu' already",
+    ),
+    "relu of softmax": (
+        [MATMUL, node("Softmax", ["a"], "c"), node("Relu", ["c"], "y")],
+        "after Softmax",
+    ),
+    "softmax between": (
+        [MATMUL, node("Softmax", ["a"], "c"), node("MatMul", ["c", "w"], "y")],
+        "softmax stands before",
+    ),
+    "flatten all": ([MATMUL, node("Flatten", ["a"], "y", axis=0)], "mixes samples"),
+    "reshape splits": ([MATMUL, node("Reshape", ["a", "s1"], "y")], "mixes samples of 3"),
+    "reshape to 3-d": ([MATMUL, node("Reshape", ["a", "s3"], "y")], "not supported"),
+    "reshape merges": ([MATMUL, node("Reshape", ["a", "flat"], "y")], "not supported"),
+    "reshape by floats": ([MATMUL, node("Reshape", ["a", "b"], "y")], "int64"),
+    "reshape of a shape": ([node("Reshape", ["flat", "x"], "y")], "first input"),
+    "training": ([MATMUL, node("Dropout", ["a", "", "yes"], "y")], "training mode"),
+    "integer weights": ([node("MatMul", ["x", "s1"], "y")], "ONNX type 7"),
+    "wrong bias": ([MATMUL, node("Add", ["a", "b4"], "y")], r"bias has shape \(4,\)"),
+    "column bias": ([MATMUL, node("Add", ["a", "column"], "y")], r"bias has shape \(3, 1\)"),
+    "nan": ([node("MatMul", ["x", "nan"], "y")], "NaN"),
+    "overflow": ([node("Gemm", ["x", "w"], "y", alpha=3e38)], "beyond float32"),
+    "misfit": ([node("MatMul", ["x", "w4"], "y")], "takes 4 values, but gets 3"),
+    "text constant": ([node("Constant", [], "y", value_string="a")], "no plain tensor"),
+}
+EXTRA = [
+    ints("s1", -1, 1),
+    ints("s3", 1, 1, 3),
+    ints("flat", -1),
+    tensor("yes", np.array(True)),
+    tensor("b4", np.ones(4, np.float32)),
+    tensor("column", np.ones((3, 1), np.float32)),
+    tensor("nan", np.full((3, 3), np.nan, np.float32)),
+    tensor("w4", dense(4, 3)),
+]
+
+
+@pytest.mark.parametrize(("nodes", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_other_networks_are_refused_with_their_place(save, nodes, message):
+    path = save(nodes, [W, B, *EXTRA])
+    with pytest.raises(NetworkError, match=message) as caught:
+        load_onnx(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_several_inputs_or_outputs_deep_inputs_and_old_opsets(save):
+    with pytest.raises(NetworkError, match="2 inputs"):
+        load_onnx(save([node("MatMul", ["x", "w"], "y")], [W], inputs=2))
+    with pytest.raises(NetworkError, match="2 outputs"):
+        load_onnx(save([node("MatMul", ["x", "w"], "y")], [W], outputs=("y", "z")))
+    with pytest.raises(NetworkError, match="Flatten"):
+        load_onnx(save([node("MatMul", ["x", "w"], "y")], [W], shape=("N", 5, 3)))
+    with pytest.raises(NetworkError, match="opset 6"):
+        load_onnx(save([node("MatMul", ["x", "w"], "y")], [W], opset=6))
+    with pytest.raises(FileFormatError, match="opset_import"):
+        load_onnx(save([node("MatMul", ["x", "w"], "y")], [W], opset=None))
+
+
+def test_operators_are_checked_before_weights(save):
+    nodes = [node("MatMul", ["x", "nan"], "a"), node("Sigmoid", ["a"], "y", name="s")]
+    with pytest.raises(NetworkError, match="'Sigmoid', node 's'"):
+        load_onnx(save(nodes, EXTRA))
+
+
+def test_external_and_sparse_weights_are_refused(save):
+    path = save([node("MatMul", ["x", "w"], "y")], [W])
+    model = onnx.load(path)
+    external = model.graph.initializer[0]
+    external.ClearField("raw_data")
+    external.data_location = TensorProto.EXTERNAL
+    external.external_data.add(key="location", value="/etc/passwd")
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(NetworkError, match="another file"):
+        load_onnx(path)
+    sparse = helper.make_sparse_tensor(tensor("w", np.ones(1, np.float32)), ints("i", 0), [3, 3])
+    del model.graph.initializer[:]
+    model.graph.sparse_initializer.append(sparse)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(NetworkError, match="'w': is a sparse"):
+        load_onnx(path)
+
+
+@pytest.mark.parametrize("dims", [(3, 4), (2**40, 2**40), (-3, -3), (0, 3)])
+def test_declared_sizes_are_compared_with_the_content(save, dims):
+    path = save([node("MatMul", ["x", "w"], "y")], [W])
+    model = onnx.load(path)
+    model.graph.initializer[0].dims[:] = dims
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(FileFormatError, match="'w'"):
+        load_onnx(path)
+
+
+def test_half_precision_bits_out_of_range(save):
+    weights = TensorProto(name="w", data_type=TensorProto.FLOAT16, dims=[3, 1])
+    weights.int32_data.extend([1, -1, 70000])
+    with pytest.raises(InputError, match="'w'"):
+        load_onnx(save([node("MatMul", ["x", "w"], "y")], [weights]))
+
+
+def test_a_name_that_is_no_text(save):
+    path = save([node("MatMul", ["x", "w"], "y", name="layer")], [W])
+    path.write_bytes(path.read_bytes().replace(b"layer", b"lay\xffr"))
+    with pytest.raises(FileFormatError, match="UTF-8"):
+        load_onnx(path)
+
+
+def test_files_that_are_no_model(tmp_path):
+    path = tmp_path / "a.onnx"
+    for content in (b"", b"PK\x03\x04 something else", b"\x00" * 100):
+        path.write_bytes(content)
+        with pytest.raises(FileFormatError, match="no"):
+            load_onnx(path)
+    with pytest.raises(InputError, match="no such file"):
+        load_onnx(tmp_path / "missing.onnx")
+
+
+@pytest.fixture
+def small(save):
+    nodes = [node("Gemm", ["x", "w", "b"], "a", alpha=0.5), node("Relu", ["a"], "y", name="r")]
+    return save(nodes, [W, B])
+
+
+def test_truncated_files(small):
+    content = small.read_bytes()
+    for length in range(len(content)):
+        small.write_bytes(content[:length])
+        with pytest.raises(FileFormatError):
+            load_onnx(small)
+
+
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(place=st.integers(0, 10**6), value=st.integers(0, 255))
+def test_a_changed_byte_gives_a_network_or_an_input_error(save, place, value):
+    nodes = [node("Gemm", ["x", "w", "b"], "a", alpha=0.5), node("Relu", ["a"], "y", name="r")]
+    path = save(nodes, [W, B])
+    content = bytearray(path.read_bytes())
+    content[place % len(content)] = value
+    path.write_bytes(content)
+    message = ""
+    try:
+        load_onnx(path)
+    except InputError as error:
+        message = str(error)
+    assert "\n" not in message
