@@ -11,7 +11,7 @@ from accelsim.errors import HardwareError
 
 PRESETS = Path(__file__).parent / "presets"
 
-DecoderName: TypeAlias = Literal["fixed", "huffman"]
+DecoderName: TypeAlias = Literal["fixed", "huffman", "dense"]
 Overflow: TypeAlias = Literal["error", "grow", "stream"]
 
 
@@ -26,7 +26,8 @@ class Accelerator(BaseModel):
     arithmetic_bits: width of weights, activations and accumulators (fixed point)
     activation_frac_bits: fraction bits of every layer's output; None lets each layer have as many as
         its values leave room for
-    decoder: `fixed` entries, or `huffman` streams decoded by each PE
+    decoder: `fixed` entries, `huffman` streams decoded by each PE, or `dense` weights, all of them
+    weights_in: `sram`, or `dram` to stream every layer's weights and pointers for each input
     max_code_length: longest Huffman word of the on-chip streams, in bits
     *_sram_bytes: capacity per PE
     overflow: what happens when a layer does not fit: `error`, `grow` the memories, `stream` from DRAM
@@ -46,6 +47,7 @@ class Accelerator(BaseModel):
     activation_frac_bits: int | None = Field(default=None, ge=0, le=30)
     clock_mhz: float = Field(gt=0, le=100_000)
     decoder: DecoderName
+    weights_in: Literal["sram", "dram"] = "sram"
     max_code_length: int = Field(default=11, ge=8, le=15)
     weight_sram_bytes: int = Field(ge=1, le=2**40)
     pointer_sram_bytes: int = Field(ge=1, le=2**40)

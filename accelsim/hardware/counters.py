@@ -13,7 +13,8 @@ class Counters:
     pointer_reads: column look-ups, start and end pointer together
     sram_row_reads, sram_row_writes: weight-SRAM rows; rows are written only when streamed from DRAM
     entries: entries processed, padding included; padding_entries: those of them that do no work
-    bias_words: those of `entries` that are words of an exact bias, not codes
+    multiplies: entries that go through the multiplier (all but words of an exact bias)
+    codebook_reads: entries whose code is looked up in the codebook
     table_lookups: reads of Huffman decoding tables
     activation_reads, activation_writes: words of the activation SRAM
     queue_pushes: activations written into (and read from) queues
@@ -29,7 +30,8 @@ class Counters:
     sram_row_writes: int
     entries: int
     padding_entries: int
-    bias_words: int
+    multiplies: int
+    codebook_reads: int
     table_lookups: int
     activation_reads: int
     activation_writes: int

@@ -135,14 +135,14 @@ def _logic_terms(
         EnergyTerm(
             "codebook look-up",
             "logic",
-            counters.entries - counters.bias_words,
+            counters.codebook_reads,
             registers(bits),
             register.source,
         ),
         EnergyTerm(
             "multiply",
             "logic",
-            counters.entries - counters.bias_words,
+            counters.multiplies,
             multiply.energy_pj,
             multiply.source,
         ),

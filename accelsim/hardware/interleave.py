@@ -12,11 +12,13 @@ from accelsim.kernels.types import CscArrays
 class InterleavedLayer(NamedTuple):
     """csc: entries per PE (see `CscArrays`); padding: uint[n_cols, P], padding entries among them.
 
+    local_rows: int64[P], rows of the layer in each PE
     bias_words, bias_zeros: int64[P], words of an exact bias in each PE, and how many of them are zero
     """
 
     csc: CscArrays
     padding: Any
+    local_rows: Any
     bias_words: Any
     bias_zeros: Any
 
@@ -57,7 +59,10 @@ def interleave(layer: CompressedLayer, pes: int, run_bits: int) -> InterleavedLa
     exact = layer.bias if layer.bias is not None else np.empty(0, dtype=np.float32)
     bias_words = np.bincount(pe_of_row[: exact.size], minlength=pes)
     bias_zeros = np.bincount(pe_of_row[: exact.size][exact == 0], minlength=pes)
-    return InterleavedLayer(CscArrays(col_ptr, pe_ptr, code, run), padding, bias_words, bias_zeros)
+    local_rows = np.bincount(pe_of_row, minlength=pes)
+    return InterleavedLayer(
+        CscArrays(col_ptr, pe_ptr, code, run), padding, local_rows, bias_words, bias_zeros
+    )
 
 
 def narrowest(largest: int) -> Any:

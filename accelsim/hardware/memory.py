@@ -55,12 +55,14 @@ def layer_need(
 def allocate(needs: list[LayerNeed], pointer_bits: int, machine: Accelerator) -> Memories:
     """Apply the machine's `overflow` rule. Raises CapacityError if it is `error` and a layer is too big.
 
-    Layers are resident one at a time: each must fit alone.
+    Layers are resident one at a time: each must fit alone. With `weights_in="dram"` the weight and
+    pointer SRAMs are only buffers, whatever the need.
     """
     capacity = {memory: int(getattr(machine, f"{memory}_sram_bytes")) for memory in MEMORIES}
-    streamed = set()
+    resident = MEMORIES if machine.weights_in == "sram" else ("activation",)
+    streamed = {need.name for need in needs if machine.weights_in == "dram"}
     grown = []
-    for memory in MEMORIES:
+    for memory in resident:
         for need in needs:
             wanted = getattr(need, memory)
             if wanted <= capacity[memory]:

@@ -144,7 +144,7 @@ class Network:
 def as_finite_float32(values: object, what: str) -> Float32:
     """`values` as a contiguous, writeable float32 array, a copy only where it has to be.
 
-    Read-only arrays are another type to Numba: each kernel would be compiled a second time for them.
+    Read-only arrays are another type to Numba: each kernel would be compiled once more for them.
     Raises NetworkError for anything but real numbers, and for NaN and infinite values.
     """
     array = np.asarray(values)

@@ -23,7 +23,7 @@ from accelsim.network.layers import MAX_DIMENSION, Activation, Layer, Network, c
 
 ARTIFACT_PREFIX = "accelsim."
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
-_MAX_RANK = 32
+_MAX_RANK = 32  # as many dimensions as NumPy once had; a product of more is not computed
 
 # Bytes per value of the types that the format knows; F4 and F6 types, of less than a byte, are not
 # read.

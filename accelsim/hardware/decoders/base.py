@@ -14,16 +14,18 @@ class DecodedLayer(NamedTuple):
 
     plan: per (column, PE), see `ColumnPlan`; an exact bias is its last column
     sram_rows: int64[P], weight-SRAM rows that each PE's part of the layer takes
-    pointer_bits: width of a column pointer
+    pointer_bits: width of a column pointer; 0 if columns are found without pointers
     table_bits: decoding tables per PE
-    lookups_per_entry: table reads that the decoder needs for an entry
+    table_reads: reads of decoding tables per entry
+    codebook_reads: reads of the codebook per entry
     """
 
     plan: ColumnPlan
     sram_rows: Any
     pointer_bits: int
     table_bits: int
-    lookups_per_entry: int
+    table_reads: int
+    codebook_reads: int
 
 
 class Decoder(Protocol):

@@ -26,6 +26,7 @@ class FixedDecoder:
             sram_rows=sram_rows,
             pointer_bits=address_bits(int(end[-1].max()), machine.pointer_bits),
             table_bits=0,
-            lookups_per_entry=0,
+            table_reads=0,
+            codebook_reads=1,
         )
         return with_exact_bias(decoded, layer, machine)

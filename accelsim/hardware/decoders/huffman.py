@@ -18,7 +18,7 @@ from accelsim.kernels import huffman as kernels
 from accelsim.kernels.types import ColumnPlan
 
 TABLE_ENTRY_BITS = 16  # symbol and length, as the decode tables of this project hold them
-LOOKUPS_PER_ENTRY = 2  # code symbol, run symbol
+TABLE_READS_PER_ENTRY = 2  # code symbol, run symbol
 
 
 class HuffmanDecoder:
@@ -48,7 +48,8 @@ class HuffmanDecoder:
             sram_rows=sram_rows,
             pointer_bits=address_bits(int(bits[-1].max()), machine.pointer_bits),
             table_bits=TABLE_ENTRY_BITS * table_words,
-            lookups_per_entry=LOOKUPS_PER_ENTRY,
+            table_reads=TABLE_READS_PER_ENTRY,
+            codebook_reads=1,
         )
         return with_exact_bias(decoded, layer, machine)
 
