@@ -1,0 +1,62 @@
+"""accelsim: compress a network, run it on an on-chip-SRAM accelerator, compare the energy with DRAM."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from accelsim._version import __version__
+
+if TYPE_CHECKING:
+    from accelsim.baseline.measured_cpu import measure_cpu as measure
+    from accelsim.compress.artifact import save
+    from accelsim.compress.compressor import compress
+    from accelsim.compress.describe import inspect
+    from accelsim.compress.loading import load
+    from accelsim.errors import AccelsimError
+    from accelsim.hardware.accelerator import Accelerator
+    from accelsim.report.demo import demo
+    from accelsim.simulate.network import simulate
+    from accelsim.study.compare import compare
+    from accelsim.study.sweep import sweep
+
+__all__ = [
+    "AccelsimError",
+    "Accelerator",
+    "__version__",
+    "compare",
+    "compress",
+    "demo",
+    "inspect",
+    "load",
+    "measure",
+    "save",
+    "simulate",
+    "sweep",
+]
+
+# Where each public name lives: loaded at first use, so that `import accelsim` costs next to nothing.
+_HOMES = {
+    "AccelsimError": ("accelsim.errors", "AccelsimError"),
+    "Accelerator": ("accelsim.hardware.accelerator", "Accelerator"),
+    "compare": ("accelsim.study.compare", "compare"),
+    "compress": ("accelsim.compress.compressor", "compress"),
+    "demo": ("accelsim.report.demo", "demo"),
+    "inspect": ("accelsim.compress.describe", "inspect"),
+    "load": ("accelsim.compress.loading", "load"),
+    "measure": ("accelsim.baseline.measured_cpu", "measure_cpu"),
+    "save": ("accelsim.compress.artifact", "save"),
+    "simulate": ("accelsim.simulate.network", "simulate"),
+    "sweep": ("accelsim.study.sweep", "sweep"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'accelsim' has no attribute '{name}'")
+    module, attribute = _HOMES[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from accelsim.errors import InputError
 
@@ -30,6 +31,19 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         raise InputError(f"{path}: cannot write: {error.strerror}: free space or rights are missing") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents. Raises InputError if that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot make this folder: {error.strerror}") from None
+
+
+def write_csv(frame: Any, path: Path) -> None:
+    """Write a DataFrame as CSV, complete or not at all. Raises InputError."""
+    write_atomically(path, lambda temporary: frame.to_csv(temporary, index=False))
 
 
 def _sync(path: Path) -> None:

@@ -4,11 +4,12 @@ Layout (schema 1): per layer ``NAME/codebook`` f32[2**code_bits], ``NAME/lengths
 code lengths of codes, then of runs, two per byte, low nibble first), ``NAME/segments`` u64[3] (first
 bit of segments 1 to 3), ``NAME/stream`` u8 (code and run symbols, MSB first), ``NAME/bias`` f32[n_out]
 if the bias is kept exactly. The file's metadata holds a JSON manifest: what each layer is, and dtype,
-shape and SHA-256 of each tensor; and the manifest's own SHA-256.
+shape and SHA-256 of each tensor; and the manifest's own SHA-256. Equal networks make equal files, byte for byte.
 """
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,16 @@ from accelsim.errors import FileFormatError, InputError
 from accelsim.files import write_atomically
 from accelsim.network.layers import MAX_DIMENSION, Activation
 
+_DTYPES = {"float32": "F32", "uint8": "U8", "uint64": "U64"}
 SCHEMA = "1"
 SCHEMA_KEY = "accelsim.schema"
 MANIFEST_KEY = "accelsim.manifest"
 DIGEST_KEY = "accelsim.sha256"
 # A Huffman pair takes at least 2 bits, so a stream cannot hold more pairs than half its bits.
 MIN_PAIR_BITS = 2
+# Rows and columns of all layers together: a few bytes of a file can claim any number of empty ones,
+# and each takes memory (512 MiB of column pointers here).
+MAX_ROWS_AND_COLUMNS = 2**26
 
 
 class _Tensor(BaseModel):
@@ -70,32 +75,63 @@ class _Manifest(BaseModel):
 def save(network: CompressedNetwork, path: str | Path) -> Path:
     """Write the artifact (activations are not part of it) and return its path.
 
-    The file appears complete or not at all. Raises InputError if it cannot be written.
+    The file appears complete or not at all. Raises InputError if it cannot be written, or if the
+    network is one that `load_artifact` would refuse.
     """
-    from safetensors.numpy import save_file
-
     path = Path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: an artifact's name ends in .safetensors: rename it")
+    try:
+        _check_dimensions(network.layers)
+    except InputError as error:
+        raise InputError(f"{path}: cannot write: {error}") from None
     tensors: dict[str, Any] = {}
     layers = []
     for layer in network.layers:
         parts = _layer_tensors(layer)
         tensors |= {f"{layer.name}/{part}": array for part, array in parts.items()}
         layers.append(_describe(layer, parts))
-    manifest = _Manifest(
-        name=network.name,
-        chained=network.chained,
-        provenance=dict(network.provenance),
-        layers=layers,
-    ).model_dump_json()
+    try:
+        manifest = _Manifest(
+            name=network.name,
+            chained=network.chained,
+            provenance=dict(network.provenance),
+            layers=layers,
+        ).model_dump_json()
+    except ValueError as error:  # pydantic's, for what JSON or UTF-8 cannot hold
+        line = " ".join(str(error).split())
+        raise InputError(f"{path}: cannot write: name or provenance: {line}") from None
     metadata = {
         SCHEMA_KEY: SCHEMA,
         MANIFEST_KEY: manifest,
         DIGEST_KEY: _digest(SCHEMA.encode() + manifest.encode()),
     }
-    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+    content = _safetensors(tensors, metadata)
+    write_atomically(path, lambda temporary: _write(temporary, content))
     return path
+
+
+def _safetensors(tensors: dict[str, Any], metadata: dict[str, str]) -> list[bytes]:
+    """A .safetensors file in parts. The library writes metadata in an order that differs each time."""
+    names = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))  # aligns them all
+    header: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name in names:
+        array = tensors[name]
+        start, end = end, end + array.nbytes
+        header[name] = {
+            "dtype": _DTYPES[array.dtype.name],
+            "shape": array.shape,
+            "data_offsets": (start, end),
+        }
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return [len(text).to_bytes(8, "little"), text, *(tensors[name].tobytes() for name in names)]
+
+
+def _write(path: Path, parts: list[bytes]) -> None:
+    with path.open("wb") as file:
+        file.writelines(parts)
 
 
 def load_artifact(path: str | Path) -> CompressedNetwork:
@@ -111,11 +147,15 @@ def load_artifact(path: str | Path) -> CompressedNetwork:
         odd = sorted(wanted ^ set(tensors))[0]
         raise _damaged(path, f"tensor '{odd}' is not both in the file and in its manifest")
     layers = []
+    try:
+        _check_dimensions(manifest.layers)
+    except InputError as error:
+        raise _damaged(path, str(error)) from None
     for layer in manifest.layers:
         parts = {part: tensors[f"{layer.name}/{part}"] for part in layer.tensors}
         try:
             layers.append(_rebuild(layer, parts))
-        except (InputError, ValueError, KeyError, IndexError) as error:
+        except (InputError, ValueError) as error:
             raise _damaged(path, f"layer '{layer.name}': {error}") from None
     try:
         return CompressedNetwork(
@@ -164,6 +204,7 @@ def _fingerprint(array: Any) -> _Tensor:
 
 def _rebuild(layer: _Layer, parts: dict[str, Any]) -> CompressedLayer:
     """A layer from its verified tensors. Raises InputError where they contradict each other."""
+    _check_parts(layer, parts)
     for part, array in parts.items():
         if _fingerprint(array) != layer.tensors[part]:
             raise InputError(f"tensor '{part}' does not match its checksum")
@@ -179,6 +220,8 @@ def _rebuild(layer: _Layer, parts: dict[str, Any]) -> CompressedLayer:
     _check_values(parts)
     lengths = _unpack_nibbles(parts["lengths"], n_codes + n_runs)
     codes, runs = HuffmanTable(lengths[:n_codes]), HuffmanTable(lengths[n_codes:])
+    if max(codes.longest, runs.longest) > layer.max_code_length:
+        raise InputError(f"a Huffman word is longer than max_code_length={layer.max_code_length}")
     starts = np.concatenate([[0], parts["segments"].astype(np.int64)])
     if (np.diff(starts) < 0).any() or starts[-1] > layer.stream_bits:
         raise InputError("segments do not lie within the stream")
@@ -200,6 +243,24 @@ def _rebuild(layer: _Layer, parts: dict[str, Any]) -> CompressedLayer:
     # The stream is at hand; let nobody encode it again.
     rebuilt.__dict__["stored"] = StoredLayer(codes, runs, stream)
     return rebuilt
+
+
+def _check_dimensions(layers: Sequence[_Layer | CompressedLayer]) -> None:
+    claimed = sum(layer.n_out + layer.n_in for layer in layers)
+    if claimed > MAX_ROWS_AND_COLUMNS:
+        raise InputError(
+            f"n_out and n_in of all layers add up to {claimed}, "
+            f"more than the {MAX_ROWS_AND_COLUMNS} that an artifact may have"
+        )
+
+
+def _check_parts(layer: _Layer, parts: dict[str, Any]) -> None:
+    wanted = {"codebook", "lengths", "segments", "stream"}
+    if "bias" in parts and not layer.bias_coded:
+        wanted.add("bias")
+    if wanted != set(parts):
+        odd = sorted(wanted ^ set(parts))[0]
+        raise InputError(f"tensor '{odd}' is missing or one too many")
 
 
 def _check_values(parts: dict[str, Any]) -> None:

@@ -75,5 +75,7 @@ def assign_codes(values: Float32, codebook: Codebook) -> UInt8:
 
 def nearest_codes(values: Float32, codebook: Codebook) -> UInt8:
     """Codes uint8[n] of any values: the nearest centroid, code 0 among them; ties go to the lower code."""
-    distance = np.abs(values[:, None].astype(np.float64) - codebook.centroids[None, :])
-    return distance.argmin(axis=1).astype(np.uint8)
+    codes = assign_codes(values, codebook)
+    wide = values.astype(np.float64)
+    codes[np.abs(wide) <= np.abs(wide - codebook.centroids[codes])] = 0
+    return codes

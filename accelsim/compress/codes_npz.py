@@ -9,6 +9,7 @@ from accelsim.compress.layer import CompressedLayer, CompressedNetwork
 from accelsim.compress.recipe import Recipe
 from accelsim.compress.sparse import append_column, sparse_codes
 from accelsim.errors import FileFormatError, NetworkError
+from accelsim.network._files import naming_file
 from accelsim.network.layers import ACTIVATIONS, Float32, as_finite_float32
 from accelsim.network.npz import layer_groups, read_arrays
 from accelsim.provenance import software_versions
@@ -16,7 +17,7 @@ from accelsim.provenance import software_versions
 
 def has_codes(arrays: dict[str, Any]) -> bool:
     """Whether arrays of an `.npz` file are of the compressed layout."""
-    return any("codes" in group and "codebook" in group for group in layer_groups(arrays).values())
+    return any("codes" in group for group in layer_groups(arrays).values())
 
 
 def load_codes_npz(path: Path) -> CompressedNetwork:
@@ -26,27 +27,19 @@ def load_codes_npz(path: Path) -> CompressedNetwork:
     or [batch, n_in], activation ('none' | 'relu' | 'softmax'). Several layers have their fields
     prefixed, as in ``fc1/codes``. Raises FileFormatError or NetworkError.
     """
-    layers = []
-    activations: dict[str, Float32] = {}
-    for prefix, group in layer_groups(read_arrays(path)).items():
-        name = prefix or path.stem
-        try:
-            layers.append(_layer(name, group))
-        except NetworkError as error:
-            raise NetworkError(f"{path}: {error}") from None
-        if "activations" in group:
-            activations[name] = group["activations"]
-    chained = len(layers) == 1 or set(activations) != {layer.name for layer in layers}
-    try:
+    arrays = read_arrays(path)
+    with naming_file(path):
+        groups = {prefix or path.stem: group for prefix, group in layer_groups(arrays).items()}
+        activations: dict[str, Float32] = {
+            name: group["activations"] for name, group in groups.items() if "activations" in group
+        }
         return CompressedNetwork(
             name=path.stem,
-            layers=tuple(layers),
+            layers=tuple(_layer(name, group) for name, group in groups.items()),
             activations=activations,
-            chained=chained,
+            chained=len(groups) == 1 or set(activations) != set(groups),
             provenance={**software_versions(), "source": path.name, "synthetic": False},
         )
-    except NetworkError as error:
-        raise NetworkError(f"{path}: {error}") from None
 
 
 def _layer(name: str, group: dict[str, Any]) -> CompressedLayer:

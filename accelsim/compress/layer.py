@@ -39,6 +39,7 @@ class CompressedLayer:
     bias: float32[n_out] kept exactly, or None if there is none or it is coded
     index_bits: width of the run field in the stored stream (the machine chooses its own)
     max_code_length: longest Huffman word allowed, in bits
+    Raises NetworkError for a name that is empty or cannot be printed.
     """
 
     name: str
@@ -52,6 +53,10 @@ class CompressedLayer:
     code_bits: int
     index_bits: int
     max_code_length: int
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.name.isprintable():
+            raise NetworkError(f"layer {self.name!r}: give it a name of printable characters")
 
     @property
     def has_bias(self) -> bool:
@@ -114,7 +119,8 @@ class CompressedNetwork:
     """Compressed layers in order; see `accelsim.network.Network` for `activations` and `chained`.
 
     provenance: how it was made (versions, recipe, source), strings and numbers only.
-    Raises NetworkError for duplicate names, layers or activations that do not fit.
+    Raises NetworkError for duplicate names, layers or activations that do not fit, and for softmax
+    before the last layer.
     """
 
     name: str
@@ -128,6 +134,7 @@ class CompressedNetwork:
         check_layer_names(self.name, [layer.name for layer in self.layers])
         if self.chained:
             check_chain([(layer.name, layer.n_out, layer.n_in) for layer in self.layers])
+            _check_softmax(self.layers)
         inputs = {layer.name: layer.n_in for layer in self.layers}
         object.__setattr__(self, "activations", check_activations(inputs, self.activations))
 
@@ -149,6 +156,15 @@ class CompressedNetwork:
         )
 
     __hash__ = None  # type: ignore[assignment]  # compared by content, so not a key
+
+
+def _check_softmax(layers: tuple[CompressedLayer, ...]) -> None:
+    for layer in layers[:-1]:
+        if layer.activation == "softmax":
+            raise NetworkError(
+                f"layer '{layer.name}': softmax stands before the last layer: "
+                "it is computed by the host and is supported at the end only"
+            )
 
 
 def _same_fields(one: CompressedLayer, other: CompressedLayer) -> bool:

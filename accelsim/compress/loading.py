@@ -5,8 +5,7 @@ from pathlib import Path
 from accelsim.compress.artifact import load_artifact
 from accelsim.compress.codes_npz import has_codes, load_codes_npz
 from accelsim.compress.layer import CompressedNetwork
-from accelsim.network.bundled import bundled_models
-from accelsim.network.importers import load_network
+from accelsim.network.importers import load_network, resolve_network
 from accelsim.network.layers import Network
 from accelsim.network.npz import array_names
 from accelsim.network.safetensors_file import is_artifact
@@ -22,11 +21,10 @@ def load(path: str | Path) -> Network | CompressedNetwork:
 
     Raises InputError or one of its kinds, naming the file, the field and the remedy.
     """
-    path = Path(path)
-    if not path.exists():
-        path = bundled_models().get(str(path), path)
-    if path.suffix == ".safetensors" and is_artifact(path):
+    path = resolve_network(path)
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors" and is_artifact(path):
         return load_artifact(path)
-    if path.suffix == ".npz" and path.is_file() and has_codes(array_names(path)):
+    if suffix == ".npz" and has_codes(array_names(path)):
         return load_codes_npz(path)
     return load_network(path)

@@ -1,12 +1,16 @@
 """What `compress` is asked to do, as a person writes it."""
 
 import difflib
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from accelsim.compress.codebook import Initialisation
 from accelsim.errors import InputError
+
+# How pydantic names a branch of a union in an error's place.
+UNION_BRANCH = re.compile(r"constrained-\w+|dict\[.*\]")
 
 Density = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -49,8 +53,11 @@ def make_recipe(recipe: Recipe | None, **fields: Any) -> Recipe:
 
 def first_problem(error: ValidationError, known: list[str]) -> str:
     """The first complaint of pydantic as one line that names the field and the remedy."""
-    problem = error.errors()[0]
-    place = ".".join(str(part) for part in problem["loc"])
+    problems = error.errors()
+    # Each branch of a union complains: the one that came furthest is the one that was meant.
+    branches = [other for other in problems if other["loc"][:1] == problems[0]["loc"][:1]]
+    problem = max(branches, key=lambda branch: len(branch["loc"]))
+    place = ".".join(str(part) for part in problem["loc"] if not UNION_BRANCH.fullmatch(str(part)))
     if problem["type"] == "extra_forbidden":
         return f"unknown field '{place}'{closest(place, known, 'fields')}"
     if problem["type"] == "missing":

@@ -17,6 +17,7 @@ SEGMENT_POINTER_BITS = 64
 class LayerSizes:
     """Sizes of one layer in bits.
 
+    n_kept: non-zero weights; n_entries: all that is stored (kept weights, coded bias, padding)
     weight_bits, index_bits: fixed-width codes and runs of all entries (padding included)
     weight_bits_huffman, index_bits_huffman: the same entries Huffman-coded
     codebook_bits: 32-bit centroids; table_bits: code lengths of both Huffman tables
@@ -29,6 +30,7 @@ class LayerSizes:
     n_weights: int
     n_kept: int
     n_entries: int
+    n_padding: int
     weight_bits: int
     index_bits: int
     weight_bits_huffman: int
@@ -50,6 +52,7 @@ class LayerSizes:
             n_weights=layer.n_weights,
             n_kept=layer.n_kept,
             n_entries=n_entries,
+            n_padding=n_entries - layer.sparse.codes.size,
             weight_bits=n_entries * layer.code_bits,
             index_bits=n_entries * layer.index_bits,
             weight_bits_huffman=_weight_stream_bits(layer),
@@ -100,7 +103,7 @@ class LayerSizes:
             "rate_pq_pct": 100 * before / self.dense_weight_bits,
             "rate_pqh_pct": 100 * self.paper_bits / self.dense_weight_bits,
             "n_entries": self.n_entries,
-            "padding_pct": 100 * (1 - min(1.0, self.n_kept / entries)),
+            "padding_pct": 100 * self.n_padding / entries,
             "weights_bits": self.weight_bits_huffman,
             "indices_bits": self.index_bits_huffman,
             "codebook_bits": self.codebook_bits,

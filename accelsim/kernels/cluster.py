@@ -44,7 +44,10 @@ def lloyd(values: Array, prefix: Array, centroids: Array, max_iterations: int) -
         start = 0
         for i in range(k):
             if ends[i] > start:
-                centroids[i] = (prefix[ends[i]] - prefix[start]) / (ends[i] - start)
+                mean = (prefix[ends[i]] - prefix[start]) / (ends[i] - start)
+                # Sums far larger than the cluster's values cancel with an error: stay in its range.
+                mean = max(mean, np.float64(values[start]))
+                centroids[i] = min(mean, np.float64(values[ends[i] - 1]))
             start = ends[i]
     return max_iterations
 

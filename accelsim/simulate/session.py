@@ -12,7 +12,7 @@ from accelsim.hardware.counters import Counters
 from accelsim.hardware.decoders import DecodedLayer, decoder_of
 from accelsim.hardware.energy import Macros, array_area, layer_energy, macros
 from accelsim.hardware.interleave import InterleavedLayer, interleave
-from accelsim.hardware.memory import LayerNeed, Memories, allocate, layer_need
+from accelsim.hardware.memory import MEMORIES, LayerNeed, Memories, allocate, layer_need
 from accelsim.hardware.technology import dram, technology
 from accelsim.provenance import software_versions
 from accelsim.simulate.arithmetic import (
@@ -89,6 +89,7 @@ class Session:
         results = []
         for index, layer in enumerate(self.network.layers):
             runs = self._runs(index, machine, flows[index], laid_out[index].array)
+            need = _need(layer, laid_out[index].decoded, machine)
             counters = _count(layer, runs, laid_out[index].decoded, memories, machine)
             energy = layer_energy(
                 counters,
@@ -101,6 +102,7 @@ class Session:
             )
             row = _row(layer, counters, runs, flows[index], memories, machine)
             row["energy_pj"] = sum(term.energy_pj for term in energy)
+            row |= {f"{memory}_bytes_per_pe": getattr(need, memory) for memory in MEMORIES}
             results.append(LayerResult(row, tuple(energy), _per_pe(runs)))
         return self._result(machine, memories, flows, results, srams)
 
@@ -188,8 +190,8 @@ class Session:
         return self._keep(_array_key(index, machine), decoded)
 
     def _memories(self, machine: Accelerator, laid_out: list[LaidOut]) -> Memories:
-        needs: list[LayerNeed] = [
-            layer_need(layer.name, layer.n_out, layer.n_in, item.decoded, machine, layer.has_bias)
+        needs = [
+            _need(layer, item.decoded, machine)
             for layer, item in zip(self.network.layers, laid_out, strict=True)
         ]
         pointer_bits = max(item.decoded.pointer_bits for item in laid_out)
@@ -282,11 +284,15 @@ def _count(
     )
 
 
+def _need(layer: CompressedLayer, decoded: DecodedLayer, machine: Accelerator) -> LayerNeed:
+    return layer_need(layer.name, layer.n_out, layer.n_in, decoded, machine, layer.has_bias)
+
+
 def _streamed_bytes(
     layer: CompressedLayer, decoded: DecodedLayer, memories: Memories, machine: Accelerator
 ) -> int:
     """Bytes per vector: all rows and pointers of all PEs; activations if their SRAM is too small."""
-    need = layer_need(layer.name, layer.n_out, layer.n_in, decoded, machine, layer.has_bias)
+    need = _need(layer, decoded, machine)
     n_bytes = int(decoded.sram_rows.sum()) * machine.row_bits // 8 + need.pointer * machine.pes
     if need.activation > memories.activation_bytes:
         n_bytes += (layer.n_in + layer.n_out) * machine.arithmetic_bits // 8

@@ -1,0 +1,419 @@
+"""The command line: one thin command per public name."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from accelsim._version import __version__
+from accelsim.errors import AccelsimError, InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    name="accelsim",
+    help=(
+        "Compress a network, run it on an on-chip-SRAM accelerator, compare SRAM with DRAM energy.\n\n"
+        "Start with `accelsim demo`."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+NetworkArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NETWORK",
+        help=(
+            "A file (.npz, .safetensors, .onnx, .toml) or a bundled name: lenet-300-100, alexnet_fc, "
+            "vgg16_fc, neuraltalk."
+        ),
+    ),
+]
+HardwareOption = Annotated[
+    str, typer.Option("--hardware", "-m", help="Machine: eie-64, eie-256, or a .toml file.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="FIELD=VALUE", help="Change a machine field; may be repeated."),
+]
+InputOption = Annotated[
+    str | None,
+    typer.Option("--input", "-i", metavar="FILE", help="Input vectors: .npy, or .npz (a trace)."),
+]
+SeedOption = Annotated[int, typer.Option(help="Seed of everything that is drawn at random.", min=0)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
+
+
+class Target(StrEnum):
+    """What `measure` can measure."""
+
+    cpu = "cpu"
+
+
+@app.callback(invoke_without_command=True)
+def version_callback(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Handle options that stand before a command."""
+    if version:
+        typer.echo(f"accelsim {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def compress(
+    network: NetworkArgument,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Artifact to write (.safetensors).")],
+    density: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--density",
+            "-d",
+            metavar="[LAYER=]FRACTION",
+            help="Fraction of weights to keep, for all layers or one; may be repeated.",
+        ),
+    ] = None,
+    scope: Annotated[
+        str, typer.Option(help="Density of each layer, or global over all of them.")
+    ] = "layer",
+    code_bits: Annotated[int, typer.Option(help="Bits of a shared-weight code, 1 to 8.")] = 4,
+    index_bits: Annotated[int, typer.Option(help="Bits of a stored run of zeros, 1 to 8.")] = 4,
+    codebook_init: Annotated[
+        str, typer.Option(help="Where k-means starts: linear, density or random.")
+    ] = "linear",
+    bias: Annotated[
+        str, typer.Option(help="auto, codebook (one more column of codes) or exact (float32).")
+    ] = "auto",
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Prune, share weights through a codebook, Huffman-code; write one artifact.
+
+    Example: `accelsim compress model.onnx --density 0.1 --density fc3=0.25 -o model.safetensors`
+    """
+    from accelsim.compress.artifact import save
+    from accelsim.compress.compressor import compress as run
+    from accelsim.compress.describe import inspect as describe
+    from accelsim.compress.layer import CompressedNetwork
+    from accelsim.compress.loading import load
+
+    loaded = load(network)
+    if isinstance(loaded, CompressedNetwork):
+        if density:
+            raise InputError(f"{network}: is compressed already: leave out --density, or give dense weights")
+        compressed = loaded
+    else:
+        with _progress() as tell:
+            compressed = run(
+                loaded,
+                progress=tell,
+                density=_densities(density),
+                scope=scope,
+                code_bits=code_bits,
+                index_bits=index_bits,
+                codebook_init=codebook_init,
+                bias=bias,
+                seed=seed,
+            )
+    save(compressed, out)
+    _print_inspection(describe(out), as_json)
+
+
+@app.command()
+def inspect(network: NetworkArgument, as_json: JsonOption = False) -> None:
+    """Say what is in a network file: layers, densities, and for an artifact every bit it stores.
+
+    Example: `accelsim inspect lenet-300-100`
+    """
+    from accelsim.compress.describe import inspect as run
+
+    _print_inspection(run(network), as_json)
+
+
+@app.command()
+def simulate(
+    network: NetworkArgument,
+    hardware: HardwareOption = "eie-64",
+    overrides: SetOption = None,
+    inputs: InputOption = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FOLDER", help="Also write layers, pes, energy, area as CSV."),
+    ] = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a network on a machine, cycle for cycle: time, memory accesses, energy, layer by layer.
+
+    Example: `accelsim simulate lenet-300-100 --set pes=32 --set decoder=huffman`
+    """
+    from accelsim.simulate.network import simulate as run
+
+    result = run(network, hardware, inputs, seed=seed, **_overrides(overrides))
+    if csv:
+        from accelsim.files import make_folder, write_csv
+
+        make_folder(csv)
+        for table in ("layers", "pes", "energy", "area"):
+            write_csv(getattr(result, table), csv / f"{table}.csv")
+    if as_json:
+        _print_json(result.as_dict())
+        return
+    from accelsim.report.tables import energy_table, layers_table
+
+    _console().print(layers_table(result), energy_table(result))
+    _print_notes(result.notes)
+
+
+@app.command()
+def compare(
+    network: NetworkArgument,
+    hardware: HardwareOption = "eie-64",
+    overrides: SetOption = None,
+    inputs: InputOption = None,
+    measure: Annotated[
+        bool, typer.Option("--measure/--no-measure", help="Time this computer's CPU as well.")
+    ] = True,
+    record: Annotated[
+        list[Path] | None,
+        typer.Option("--with", metavar="RECORD", help="Add a measurement made by `accelsim measure`."),
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Show this layer instead of the whole network.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FOLDER", help="Also write CSV, figures and a page."),
+    ] = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the machine with weights in SRAM beside DRAM, a CPU measured now, and published systems.
+
+    Example: `accelsim compare alexnet_fc --no-measure --out reports/alexnet`
+    """
+    from accelsim.baseline.measured_cpu import load_measurement
+    from accelsim.report.comparison import comparison_dict, print_comparison, write_comparison
+    from accelsim.study.compare import compare as run
+
+    with _progress() as tell:
+        comparison = run(
+            network,
+            hardware,
+            inputs,
+            measure=measure,
+            records=[load_measurement(path) for path in record or []],
+            seed=seed,
+            progress=tell,
+            **_overrides(overrides),
+        )
+    if out:
+        write_comparison(comparison, out, layer)
+    if as_json:
+        _print_json(comparison_dict(comparison))
+    else:
+        print_comparison(comparison, _console(), layer)
+        _print_notes(comparison.notes)
+
+
+@app.command()
+def sweep(
+    network: NetworkArgument,
+    hardware: HardwareOption = "eie-64",
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--vary",
+            "-v",
+            metavar="FIELD=A,B,C",
+            help="A machine field and its values; may be repeated. Default: pes=1,2,4,...,512.",
+        ),
+    ] = None,
+    overrides: SetOption = None,
+    inputs: InputOption = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where CSV and picture go.")
+    ] = Path("reports/sweep"),
+    resume: Annotated[
+        bool, typer.Option("--resume/--afresh", help="Go on where an interrupted sweep stopped.")
+    ] = True,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a network on a grid of machines; write sweep.csv, points.csv and a picture.
+
+    Example: `accelsim sweep lenet-300-100 -v pes=1,2,4,8,16,32,64 -v queue_depth=2,8,32`
+    """
+    from accelsim.files import make_folder
+    from accelsim.report.sweeping import print_sweep, write_sweep
+    from accelsim.study.sweep import sweep as run
+
+    fields = _overrides(vary) if vary else {"pes": ",".join(str(2**i) for i in range(10))}
+    varied: dict[str, Any] = {name: str(values).split(",") for name, values in fields.items()}
+    make_folder(out)
+    store = out / "points.jsonl"
+    if not resume:
+        store.unlink(missing_ok=True)
+    with _progress_bar() as advance:
+        frame = run(
+            network,
+            hardware,
+            inputs,
+            seed=seed,
+            store=store,
+            progress=advance,
+            **(_overrides(overrides) | varied),
+        )
+        write_sweep(frame, list(varied), out)
+    if as_json:
+        _print_json({"points": frame.to_dict(orient="records")})
+    else:
+        print_sweep(frame, list(varied), out, _console())
+
+
+@app.command()
+def measure(
+    target: Annotated[Target, typer.Argument(help="What to measure.")],
+    network: NetworkArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Record to write (.json).")
+    ] = None,
+    repetitions: Annotated[int, typer.Option(help="Samples per kernel.", min=3)] = 30,
+    as_json: JsonOption = False,
+) -> None:
+    """Time a network on this computer: dense BLAS and SciPy CSR, batch 1, caches flushed.
+
+    Example: `accelsim measure cpu alexnet_fc --out cpu.json`
+    """
+    from accelsim.baseline.measured_cpu import measure_cpu, save_measurement
+    from accelsim.hardware.accelerator import accelerator
+    from accelsim.report.comparison import print_measurement
+    from accelsim.simulate.network import open_session
+
+    with _progress() as tell:
+        session = open_session(network, None, accelerator())
+        measurement = measure_cpu(
+            session.network,
+            activations=session.inputs.given,
+            repetitions=repetitions,
+            progress=tell,
+        )
+    if out:
+        save_measurement(measurement, out)
+    if as_json:
+        _print_json(measurement.model_dump(mode="json"))
+    else:
+        print_measurement(measurement, _console())
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the report goes.")
+    ] = Path("reports/demo"),
+    measure: Annotated[
+        bool, typer.Option("--measure/--no-measure", help="Time this computer's CPU as well.")
+    ] = True,
+) -> None:
+    """Run the whole job on LeNet-300-100, which comes with accelsim, and write a report."""
+    from accelsim.report.demo import demo as run
+
+    run(out, measure=measure, console=_console())
+
+
+def main() -> NoReturn:
+    """Run the command line; a user's error is one line and exit code 2."""
+    try:
+        app()
+    except AccelsimError as error:
+        typer.echo(f"accelsim: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("accelsim: interrupted", err=True)
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _overrides(texts: list[str] | None) -> dict[str, Any]:
+    from accelsim.hardware.accelerator import parse_override
+
+    return dict(parse_override(text) for text in texts or [])
+
+
+def _densities(texts: list[str] | None) -> float | dict[str, float] | None:
+    if not texts:
+        return None
+    by_layer: dict[str, float] = {}
+    for text in texts:
+        layer, equals, fraction = text.rpartition("=")
+        try:
+            value = float(fraction)
+        except ValueError:
+            raise InputError(f"--density {text}: write a fraction, or layer=fraction") from None
+        if not equals:
+            if len(texts) > 1:
+                raise InputError(f"--density {text}: give one for all layers, or layer=fraction for each")
+            return value
+        by_layer[layer] = value
+    return by_layer
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console()
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """A spinner on stderr that says what is being done; nothing when stderr is not a terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda text: None
+        return
+    with console.status("reading") as status:
+        yield status.update
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Any]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("sweeping", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _print_json(content: dict[str, Any]) -> None:
+    typer.echo(json.dumps(content, default=_plain, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars and arrays as JSON."""
+    return value.tolist()
+
+
+def _print_notes(notes: tuple[str, ...]) -> None:
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _print_inspection(inspection: Any, as_json: bool) -> None:
+    if as_json:
+        _print_json(inspection.as_dict())
+        return
+    from accelsim.report.tables import inspection_table
+
+    _console().print(inspection_table(inspection))

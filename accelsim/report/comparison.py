@@ -1,0 +1,108 @@
+"""A comparison as people see it: tables on the terminal, CSV, figures and a page in a folder."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accelsim.baseline.measured_cpu import Measurement
+from accelsim.errors import InputError
+from accelsim.files import make_folder, write_csv
+from accelsim.report.figures import draw_comparison, draw_energy_breakdown
+from accelsim.report.page import Section, write_page
+from accelsim.report.tables import comparison_table, measurement_table, table_iv_table
+from accelsim.study.compare import TOTAL, Comparison
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+
+def print_comparison(comparison: Comparison, console: "Console", layer: str | None = None) -> None:
+    """Print the systems for one layer (default: the whole network), and EIE's own times beside ours."""
+    console.print(comparison_table(rows_of(comparison, layer)))
+    if not comparison.table_iv.empty:
+        console.print(table_iv_table(comparison.table_iv))
+
+
+def print_measurement(measurement: Measurement, console: "Console") -> None:
+    """Print what was measured."""
+    console.print(measurement_table(measurement))
+
+
+def write_comparison(comparison: Comparison, folder: Path, layer: str | None = None) -> Path:
+    """Write comparison.csv, energy.csv, table_iv.csv, two figures and index.html; returns the page."""
+    make_folder(folder)
+    write_csv(comparison.table, folder / "comparison.csv")
+    write_csv(comparison.energy, folder / "energy.csv")
+    if not comparison.table_iv.empty:
+        write_csv(comparison.table_iv, folder / "table_iv.csv")
+    result = next(iter(comparison.results.values()))
+    return write_page(
+        folder / "index.html",
+        f"{comparison.network}: SRAM against DRAM",
+        "Latency and energy per inference. Every number's source stands in its row.",
+        comparison_sections(comparison, folder, layer),
+        provenance=result.provenance,
+    )
+
+
+def comparison_sections(
+    comparison: Comparison, folder: Path, layer: str | None = None
+) -> list[Section]:
+    """Draw the figures into `folder`; return the page's sections."""
+    rows = rows_of(comparison, layer)
+    what = rows["layer"].iloc[0]
+    systems = draw_comparison(rows, folder / "comparison.png")
+    energy = draw_energy_breakdown(comparison.energy, folder / "energy.png")
+    sections = [
+        Section(
+            f"Systems side by side ({what})",
+            " ".join(comparison.notes),
+            [("Latency and energy per inference", rows)],
+            [("Latency and energy per inference, logarithmic", systems)],
+        ),
+        Section(
+            "Where the energy goes",
+            "Counts times energy per action; sources in the table.",
+            [("Energy per inference by component", comparison.energy)],
+            [("Shares of the energy", energy)],
+        ),
+    ]
+    if not comparison.table_iv.empty:
+        sections.append(
+            Section(
+                "Beside the published chip",
+                "EIE's own times (Table IV) and ours.",
+                [("EIE Table IV", comparison.table_iv)],
+                [],
+            )
+        )
+    return sections
+
+
+def comparison_dict(comparison: Comparison) -> dict[str, Any]:
+    """The comparison for JSON; what was not measured is null."""
+    return {
+        "network": comparison.network,
+        "systems": _records(comparison.table),
+        "energy": _records(comparison.energy),
+        "table_iv": _records(comparison.table_iv),
+        "notes": list(comparison.notes),
+        "provenance": next(iter(comparison.results.values())).provenance,
+    }
+
+
+def rows_of(comparison: Comparison, layer: str | None = None) -> "pd.DataFrame":
+    """The rows of one layer, or of the whole network. Raises InputError for an unknown layer."""
+    names = comparison.layer_names
+    chosen = layer or (TOTAL if TOTAL in names else names[0])
+    if chosen not in names:
+        raise InputError(f"--layer {chosen}: no such layer; the layers are {', '.join(names)}")
+    table = comparison.table
+    return table[table["layer"] == chosen].reset_index(drop=True)
+
+
+def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    return [
+        {key: None if value != value else value for key, value in row.items()}  # NaN is not itself
+        for row in frame.to_dict(orient="records")
+    ]

@@ -1,0 +1,220 @@
+"""`accelsim.compare`: a network on the SRAM machine, beside everything else that could run it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accelsim.baseline.measured_cpu import Measurement, measure_cpu
+from accelsim.baseline.published import (
+    BaselineRow,
+    match_layer,
+    published_layer,
+    published_times,
+)
+from accelsim.compress.layer import CompressedNetwork
+from accelsim.hardware.accelerator import Accelerator, accelerator
+from accelsim.hardware.technology import dram, technology
+from accelsim.network.layers import Network
+from accelsim.simulate.inputs import ActivationsLike
+from accelsim.simulate.network import open_session
+from accelsim.simulate.result import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Progress = Callable[[str], None]
+TOTAL = "total"
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Latency and energy per inference, system by system.
+
+    results: the simulated systems by name, the SRAM machine first
+    rows: one per system and layer, and one per system for all layers together
+    """
+
+    network: str
+    results: dict[str, Result]
+    rows: tuple[BaselineRow, ...]
+    notes: tuple[str, ...]
+
+    @cached_property
+    def table(self) -> "pd.DataFrame":
+        """system, kind, layer, latency_us, energy_uj, ratios to the SRAM machine, source, note."""
+        import pandas as pd
+
+        frame = pd.DataFrame([row._asdict() for row in self.rows])
+        frame["energy_uj"] = frame["energy_uj"].astype(float)
+        reference = frame[frame["system"] == next(iter(self.results))].set_index("layer")
+        for what in ("latency", "energy"):
+            unit = "us" if what == "latency" else "uj"
+            base = frame["layer"].map(reference[f"{what}_{unit}"])
+            frame[f"{what}_ratio"] = frame[f"{what}_{unit}"] / base
+        return frame
+
+    @cached_property
+    def layer_names(self) -> list[str]:
+        """Layers in order; `total` last if there are several."""
+        return list(dict.fromkeys(row.layer for row in self.rows))
+
+    @cached_property
+    def energy(self) -> "pd.DataFrame":
+        """Energy per inference of the simulated systems by component: system, component, energy_uj."""
+        import pandas as pd
+
+        parts = []
+        for system, result in self.results.items():
+            vectors = result.layers["vectors"].max()
+            summed = result.energy.groupby(["component", "group"], sort=False, as_index=False)
+            part = summed.agg({"energy_pj": "sum", "source": "first"})
+            part.insert(0, "system", system)
+            part["energy_uj"] = part.pop("energy_pj") / 1e6 / vectors
+            parts.append(part)
+        return pd.concat(parts, ignore_index=True)
+
+    @cached_property
+    def table_iv(self) -> "pd.DataFrame":
+        """EIE's own time (Table IV) beside ours, for layers that the paper has; else empty."""
+        import pandas as pd
+
+        result = next(iter(self.results.values()))
+        rows = [row for layer in result.rows if (row := _beside_published(layer, result))]
+        columns = ["layer", "published_us", "ours_us", "difference_pct", "note"]
+        return pd.DataFrame(rows, columns=columns)
+
+
+def compare(
+    network: "str | Path | Network | CompressedNetwork",
+    hardware: "str | Path | Accelerator" = "eie-64",
+    activations: ActivationsLike = None,
+    *,
+    measure: bool = True,
+    records: Sequence[Measurement] = (),
+    seed: int = 0,
+    progress: Progress | None = None,
+    **overrides: Any,
+) -> Comparison:
+    """Put side by side, per inference, layer by layer:
+
+    * the machine with its weights in SRAM (`overflow` defaults to `grow` here);
+    * the same machine streaming compressed weights, and dense weights, from its DRAM for each input;
+    * with `measure`, the CPU of this computer, measured now: dense BLAS and SciPy CSR, batch 1;
+      `records` are measurements made before;
+    * the published CPU, GPU and mobile GPU times of EIE's Table IV, for layers that it has.
+
+    Raises InputError or one of its kinds.
+    """
+    machine = accelerator(hardware, **({"overflow": "grow"} | overrides))
+    session = open_session(network, activations, machine, seed=seed)
+    results = {}
+    for name, variant in _variants(machine):
+        if progress:
+            progress(name)
+        results[name] = session.run(variant)
+    rows = [row for name, result in results.items() for row in _simulated(name, result)]
+    if measure:
+        if progress:
+            progress("this computer's CPU")
+        records = (*records, measure_cpu(session.network, activations=session.inputs.given))
+    for record in records:
+        rows += _with_total(record.rows(), len(session.network.layers))
+    rows += _published(session.network)
+    sram = next(iter(results.values()))
+    return Comparison(session.network.name, results, tuple(rows), sram.notes)
+
+
+def table_iv(networks: Iterable[str | Path], **options: Any) -> "pd.DataFrame":
+    """EIE Table IV beside ours for several networks, such as the three that make up its nine layers."""
+    import pandas as pd
+
+    return pd.concat(
+        [compare(network, measure=False, **options).table_iv for network in networks],
+        ignore_index=True,
+    )
+
+
+def _variants(machine: Accelerator) -> list[tuple[str, Accelerator]]:
+    """The machine and its two DRAM-bound twins, by the names that tables show."""
+    kind = machine.dram.upper() if not machine.dram.endswith(".toml") else Path(machine.dram).stem
+    bits = machine.arithmetic_bits
+    return [
+        (f"{machine.name}, weights in SRAM", machine),
+        (f"{machine.name}, compressed weights from {kind}", machine.replace(weights_in="dram")),
+        (
+            f"{machine.name}, dense {bits}-bit weights from {kind}",
+            machine.replace(weights_in="dram", decoder="dense"),
+        ),
+    ]
+
+
+def _simulated(name: str, result: Result) -> list[BaselineRow]:
+    source = f"simulated; {technology(result.machine.technology).name} tables, CACTI SRAM"
+    note = "memories grown: " + ", ".join(result.memories.grown) if result.memories.grown else ""
+    if result.machine.weights_in == "dram":
+        channel = dram(result.machine.dram)
+        source += (
+            f"; {result.machine.dram}: {channel.energy_pj_per_bit:g} pJ/bit ({channel.energy_source}), "
+            f"{channel.bandwidth_gbyte_per_s:g} GB/s ({channel.bandwidth_source})"
+        )
+        note = "all weights are fetched for each input; transfer and computation overlap"
+    rows = [
+        BaselineRow(
+            system=name,
+            kind="simulated",
+            layer=row["name"],
+            latency_us=row["latency_us"] / row["vectors"],
+            energy_uj=row["energy_pj"] / 1e6 / row["vectors"],
+            source=source,
+            note=note,
+        )
+        for row in result.rows
+    ]
+    return _with_total(rows, len(rows))
+
+
+def _with_total(rows: list[BaselineRow], n_layers: int) -> list[BaselineRow]:
+    """Add a sum over layers for each system that has all of them, if there are several."""
+    if n_layers < 2:
+        return rows
+    totals = []
+    for system in dict.fromkeys(row.system for row in rows):
+        own = [row for row in rows if row.system == system]
+        if len(own) == n_layers:
+            energies = [row.energy_uj for row in own]
+            total = None if None in energies else sum(e for e in energies if e is not None)
+            latency_us = sum(row.latency_us for row in own)
+            totals.append(
+                own[0]._replace(layer=TOTAL, latency_us=latency_us, energy_uj=total)
+            )
+    return rows + totals
+
+
+def _published(network: CompressedNetwork) -> list[BaselineRow]:
+    rows = []
+    for layer in network.layers:
+        name = match_layer(layer.name, layer.n_in, layer.n_out)
+        rows += [row._replace(layer=layer.name) for row in published_times(name)] if name else []
+    return _with_total(rows, len(network.layers))
+
+
+def _beside_published(row: dict[str, Any], result: Result) -> dict[str, Any] | None:
+    name = match_layer(row["name"], row["n_in"], row["n_out"])
+    published = published_layer(name) if name else None
+    if published is None:
+        return None
+    ours = row["latency_us"] / row["vectors"]
+    synthetic = result.provenance["network"].get("synthetic")
+    return {
+        "layer": name,
+        "published_us": published.actual_us,
+        "ours_us": ours,
+        "difference_pct": 100 * (ours / published.actual_us - 1),
+        "note": (
+            "synthetic weights and activations, drawn to the published densities"
+            if synthetic
+            else "real weights and activations"
+        ),
+    }
