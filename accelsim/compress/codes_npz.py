@@ -29,15 +29,16 @@ def load_codes_npz(path: Path) -> CompressedNetwork:
     """
     arrays = read_arrays(path)
     with naming_file(path):
-        groups = {prefix or path.stem: group for prefix, group in layer_groups(arrays).items()}
+        groups = [(prefix or path.stem, group) for prefix, group in layer_groups(arrays).items()]
+        layers = tuple(_layer(name, group) for name, group in groups)
         activations: dict[str, Float32] = {
-            name: group["activations"] for name, group in groups.items() if "activations" in group
+            name: group["activations"] for name, group in groups if "activations" in group
         }
         return CompressedNetwork(
             name=path.stem,
-            layers=tuple(_layer(name, group) for name, group in groups.items()),
+            layers=layers,
             activations=activations,
-            chained=len(groups) == 1 or set(activations) != set(groups),
+            chained=len(layers) == 1 or len(activations) != len(layers),
             provenance={**software_versions(), "source": path.name, "synthetic": False},
         )
 

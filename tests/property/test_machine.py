@@ -232,7 +232,7 @@ def check_against_twin(case: Case, machine: Accelerator) -> None:
     assert np.all(np.abs(theirs - output) <= bound)
 
 
-@settings(QUIET, max_examples=250)
+@settings(QUIET, max_examples=300)
 @given(data=st.data())
 def test_fixed_entries_meet_the_stepped_machine(data):
     case = data.draw(layers())
@@ -240,7 +240,7 @@ def test_fixed_entries_meet_the_stepped_machine(data):
     check_against_twin(case, machine)
 
 
-@settings(QUIET, max_examples=150)
+@settings(QUIET, max_examples=200)
 @given(data=st.data())
 def test_huffman_streams_meet_the_stepped_machine(data):
     case = data.draw(layers())
@@ -391,7 +391,7 @@ def check_fixed_point(case: Case, bits: int, given_frac: int | None) -> bool:
     return saturated > 0
 
 
-@settings(QUIET, max_examples=150)
+@settings(QUIET, max_examples=200)
 @given(
     case=layers(max_size=16, max_scale=20),
     bits=st.sampled_from([16, 32]),

@@ -1,0 +1,53 @@
+# `make demo` and `make test` are all that a newcomer needs; .ci/run uses the rest.
+PYTHON ?= python3
+VENV ?= .venv
+# Extras that `make test` installs; CI adds `train` (torch) so that nothing is skipped.
+EXTRAS ?= dev
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types imports bounds bench reference clean
+
+demo: $(VENV)/.installed
+	$(BIN)/accelsim demo
+
+test: $(VENV)/.installed-$(EXTRAS)
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-$(EXTRAS)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-$(EXTRAS)
+	$(BIN)/mypy
+
+imports: $(VENV)/.installed-$(EXTRAS)
+	$(BIN)/lint-imports
+
+# Out-of-bounds reads are silent in compiled code: run everything that drives the kernels with checks
+# on. The cache is apart, because cached machine code does not remember whether it checks.
+bounds: $(VENV)/.installed-$(EXTRAS)
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/numba-bounds \
+		$(BIN)/python -m pytest tests/exact tests/property tests/unit/kernels
+
+# Speed, as ratios within one run (benchmarks are off in `make test`).
+bench: $(VENV)/.installed-$(EXTRAS)
+	$(BIN)/python -m pytest tests/bench --benchmark-only -s
+
+# The committed tables and figures under reports/reference.
+reference: $(VENV)/.installed
+	$(BIN)/python reports/reference/make.py
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-$(EXTRAS): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable ".[$(EXTRAS)]"
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
