@@ -60,7 +60,7 @@ RC: dict[str, Any] = {
 
 
 class KindStyle(NamedTuple):
-    """How the origin of a number is drawn; `mark` leads the name where there is no colour."""
+    """How the origin of a number is drawn: the hatch tells where colour does not."""
 
     colour: str
     hatch: str
@@ -102,7 +102,9 @@ def _save(figure: Figure, path: Path) -> None:
     # The temporary file has no suffix to tell the format by.
     kind = path.suffix.lower()[1:]
     # No dates and library versions: the same figure is the same file.
-    metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+    metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[
+        kind
+    ]
     write_atomically(
         path, lambda file: figure.savefig(file, format=kind, dpi=DPI, metadata=metadata)
     )
@@ -111,9 +113,7 @@ def _save(figure: Figure, path: Path) -> None:
 def legend_below(figure: Figure, handles: list[Any], per_row: int = 4) -> None:
     """One legend for all panels, under them."""
     if handles:
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=min(per_row, len(handles))
-        )
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(per_row, len(handles)))
 
 
 def plain(axes: Axes) -> None:

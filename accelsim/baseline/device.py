@@ -1,0 +1,123 @@
+"""This computer: what a measurement has to say about the machine that it was made on."""
+
+import os
+import platform
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from accelsim.provenance import software_versions
+
+SYSFS_CPUS = Path("/sys/devices/system/cpu")
+CPUINFO = Path("/proc/cpuinfo")
+ASSUMED_CACHE_BYTES = 64 * 2**20
+LEAST_FLUSH_BYTES = 64_000_000
+
+_THREAD_LIMITS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
+
+
+class Device(BaseModel):
+    """A computer and its state when a measurement began.
+
+    cpus: logical CPUs that the process may use
+    cache_bytes: last-level cache of these CPUs, all instances together
+    cache_assumed: whether the system did not tell, so that cache_bytes is a guess on the high side
+    thread_limits: environment variables that limit the threads of BLAS, as they were set
+    load_average: runnable processes over 1, 5 and 15 minutes before the measurement
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpu: str
+    cpus: int = Field(ge=1)
+    cache_bytes: int = Field(ge=1)
+    cache_assumed: bool
+    blas: str
+    thread_limits: dict[str, str]
+    system: str
+    software: dict[str, str]
+    load_average: tuple[float, float, float]
+
+    @property
+    def threads(self) -> str:
+        """What bounds the threads of BLAS, in words."""
+        limits = ", ".join(f"{name}={value}" for name, value in self.thread_limits.items())
+        return limits or f"BLAS may use {self.cpus} CPUs"
+
+
+def this_device() -> Device:
+    """The computer that runs this process."""
+    cpus = usable_cpus()
+    cache_bytes = last_level_cache_bytes(cpus)
+    return Device(
+        cpu=cpu_model(),
+        cpus=len(cpus),
+        cache_bytes=cache_bytes or ASSUMED_CACHE_BYTES,
+        cache_assumed=cache_bytes is None,
+        blas=_blas_name(),
+        thread_limits={name: os.environ[name] for name in _THREAD_LIMITS if name in os.environ},
+        system=platform.platform(),
+        software=software_versions() | {"scipy": version("scipy")},
+        load_average=os.getloadavg(),
+    )
+
+
+def usable_cpus() -> tuple[int, ...]:
+    """Numbers of the logical CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def cpu_model(cpuinfo: Path = CPUINFO) -> str:
+    """The CPU's name as the kernel prints it, or what Python knows of it."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        field, _, value = line.partition(":")
+        if field.strip() == "model name":
+            return value.strip()
+    return platform.processor() or platform.machine() or "unknown CPU"
+
+
+def last_level_cache_bytes(cpus: Iterable[int], root: Path = SYSFS_CPUS) -> int | None:
+    """Size of the last-level caches of `cpus` together, each counted once; None if nothing tells."""
+    sizes = {}
+    for cpu in cpus:
+        for folder in (root / f"cpu{cpu}" / "cache").glob("index*"):
+            try:
+                key = (int(_text(folder / "level")), _text(folder / "shared_cpu_list"))
+                sizes[key] = _size_bytes(_text(folder / "size"))
+            except (OSError, ValueError):  # virtual machines leave some of these files out
+                continue
+    if not sizes:
+        return None
+    last = max(level for level, _ in sizes)
+    return sum(size for (level, _), size in sizes.items() if level == last) or None
+
+
+def flush_bytes(cache_bytes: int) -> int:
+    """Bytes to stream through so that nothing older stays in a cache of `cache_bytes`."""
+    return max(2 * cache_bytes, LEAST_FLUSH_BYTES)
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="ascii").strip()
+
+
+def _size_bytes(text: str) -> int:
+    """`32768K` in bytes. Raises ValueError for anything that is no such size."""
+    unit = _UNITS.get(text[-1:], 1)
+    return int(text.rstrip("KMG")) * unit
+
+
+def _blas_name() -> str:
+    build = np.show_config("dicts")
+    blas = build["Build Dependencies"]["blas"]
+    return f"{blas['name']} {blas['version']}"

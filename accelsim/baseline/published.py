@@ -1,0 +1,163 @@
+"""What was published about the layers of EIE: times and energies of CPU, GPU and mobile GPU."""
+
+import csv
+from functools import cache
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+TABLES = Path(__file__).parent / "published"
+
+Kind: TypeAlias = Literal["simulated", "measured", "published", "estimate"]
+
+
+class BaselineRow(NamedTuple):
+    """One layer on one system, per input vector; energy is None where nobody knows it."""
+
+    system: str
+    kind: Kind
+    layer: str
+    latency_us: float
+    energy_uj: float | None
+    source: str
+    note: str
+
+
+class PublishedLayer(NamedTuple):
+    """A layer of EIE's Tables III and IV; times are those of EIE with 64 PEs, batch 1.
+
+    flop_frac: operations left after pruning weights and skipping zero activations
+    """
+
+    name: str
+    n_in: int
+    n_out: int
+    weight_density_frac: float
+    activation_density_frac: float
+    flop_frac: float
+    theoretical_us: float
+    actual_us: float
+    source: str
+
+
+class _Platform(NamedTuple):
+    """A platform as a reader knows it, and as Table V and Table 9 call it."""
+
+    label: str
+    table_v: str
+    table_9: str
+
+
+class _Power(NamedTuple):
+    watts: float
+    source: str
+    note: str
+
+
+_PLATFORMS = {
+    "CPU": _Platform("CPU (Core i7-5930K)", "i7-5930K", "CPU"),
+    "GPU": _Platform("GPU (Titan X)", "TitanX", "TitanX"),
+    "mGPU": _Platform("mobile GPU (Tegra K1)", "TegraK1", "TK1"),
+}
+_FAMILIES = {"Alex": ("alex", "alexnet"), "VGG": ("vgg", "vgg16")}
+
+
+def published_layer(name: str) -> PublishedLayer | None:
+    """The layer of EIE of that name (`Alex-6` ... `NT-LSTM`), or None."""
+    return _layers().get(name)
+
+
+def published_times(layer: str, batch: int = 1) -> list[BaselineRow]:
+    """CPU, GPU and mobile GPU, dense and sparse, on a layer of EIE; batch 1 or 64.
+
+    Latency and energy are per input vector. Energy is time × power (see published/README.md). The
+    list is empty for any other layer or batch.
+    """
+    return [
+        _baseline(row)
+        for row in _table("eie_platform_times.csv")
+        if row["layer"] == layer and row["batch"] == str(batch)
+    ]
+
+
+def match_layer(name: str, n_in: int, n_out: int) -> str | None:
+    """The layer of EIE that a network's layer is, by its name and size; None if it is none of them.
+
+    Besides EIE's own names, `alexnet_fc8`, `vgg_fc6`, `vgg16.fc6` and the like are known.
+    """
+    layer = published_layer(_aliases().get(_plain(name), ""))
+    if layer is None or (layer.n_in, layer.n_out) != (n_in, n_out):
+        return None
+    return layer.name
+
+
+def _baseline(row: dict[str, str]) -> BaselineRow:
+    platform = _PLATFORMS[row["platform"]]
+    power = _power(platform, row)
+    latency_us = float(row["time_us"])
+    return BaselineRow(
+        system=f"{platform.label}, {row['kernel']}",
+        kind="published",
+        layer=row["layer"],
+        latency_us=latency_us,
+        energy_uj=latency_us * power.watts,
+        source=f"time: {row['source']}; power: {power.source}",
+        note=f"batch {row['batch']}; energy = time × {power.watts:g} W, {power.note}",
+    )
+
+
+def _power(platform: _Platform, time: dict[str, str]) -> _Power:
+    """Power of that layer in Table 9 of Deep Compression, else of the platform in Table V of EIE."""
+    key = (platform.table_9, time["batch"], time["kernel"], _table_9_layer(time["layer"]))
+    for row in _table("deep_compression_power.csv"):
+        if (row["platform"], row["batch"], row["kernel"], row["layer"]) == key:
+            return _Power(float(row["power_w"]), row["source"], "measured on this layer")
+    for row in _table("eie_platforms.csv"):
+        if row["platform"] == platform.table_v:
+            note = "measured on AlexNet FC7, dense, batch 1, not on this layer"
+            return _Power(float(row["power_w"]), row["source"], note)
+    raise LookupError(f"eie_platforms.csv: no platform '{platform.table_v}'")
+
+
+def _table_9_layer(layer: str) -> str:
+    """Alex-6 is alexnet_fc6 there, VGG-6 vgg_fc6."""
+    family, _, number = layer.partition("-")
+    return {"Alex": "alexnet_fc", "VGG": "vgg_fc"}.get(family, "") + number
+
+
+@cache
+def _layers() -> dict[str, PublishedLayer]:
+    return {
+        row["layer"]: PublishedLayer(
+            name=row["layer"],
+            n_in=int(row["n_in"]),
+            n_out=int(row["n_out"]),
+            weight_density_frac=float(row["weight_density_pct"]) / 100,
+            activation_density_frac=float(row["activation_density_pct"]) / 100,
+            flop_frac=float(row["flop_pct"]) / 100,
+            theoretical_us=float(row["theoretical_us"]),
+            actual_us=float(row["actual_us"]),
+            source=row["source"],
+        )
+        for row in _table("eie_layers.csv")
+    }
+
+
+@cache
+def _aliases() -> dict[str, str]:
+    """EIE's name of a layer by every name that it goes by, in plain spelling."""
+    aliases = {_plain(name): name for name in _layers()}
+    for family, networks in _FAMILIES.items():
+        for network in networks:
+            aliases |= {f"{network}_fc{n}": f"{family}-{n}" for n in (6, 7, 8)}
+    return aliases
+
+
+def _plain(name: str) -> str:
+    """Lower case, and one separator for all."""
+    return name.lower().replace("-", "_").replace(".", "_").replace("/", "_")
+
+
+@cache
+def _table(name: str) -> tuple[dict[str, str], ...]:
+    with (TABLES / name).open(newline="", encoding="utf-8") as file:
+        return tuple(csv.DictReader(file))

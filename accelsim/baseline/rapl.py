@@ -1,0 +1,49 @@
+"""Energy counters of the CPU packages (RAPL), where the system lets us read them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+POWERCAP = Path("/sys/class/powercap")
+
+
+class Counter(NamedTuple):
+    """A counter of microjoules that starts over at 0 after `range_uj`."""
+
+    zone: Path
+    range_uj: int
+
+    def read_uj(self) -> int:
+        """The counter now. Raises OSError without the right to read it."""
+        return int((self.zone / "energy_uj").read_text(encoding="ascii"))
+
+
+def package_counters(root: Path = POWERCAP) -> tuple[Counter, ...]:
+    """A counter per CPU package; none if any cannot be read, because a part is not the energy.
+
+    Zones within a package (core, uncore, dram) and around it (psys) are left out: they overlap.
+    """
+    counters = []
+    try:
+        for zone in sorted(root.glob("intel-rapl:*")):
+            if (zone / "name").read_text(encoding="ascii").startswith("package"):
+                limit = (zone / "max_energy_range_uj").read_text(encoding="ascii")
+                counter = Counter(zone, int(limit))
+                counter.read_uj()
+                counters.append(counter)
+    except (OSError, ValueError):
+        return ()
+    return tuple(counters)
+
+
+def read_all_uj(counters: Sequence[Counter]) -> list[int]:
+    """All counters, now."""
+    return [counter.read_uj() for counter in counters]
+
+
+def used_uj(counters: Sequence[Counter], before: Sequence[int], after: Sequence[int]) -> int:
+    """Energy between two readings, of which each counter may have started over once."""
+    return sum(
+        (end - start) % (counter.range_uj + 1)
+        for counter, start, end in zip(counters, before, after, strict=True)
+    )

@@ -1,0 +1,174 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from accelsim.compress.codebook import (
+    Codebook,
+    assign_codes,
+    initial_centroids,
+    make_codebook,
+    nearest_codes,
+)
+
+NONZERO = st.floats(-8, 8, width=32).filter(lambda value: value != 0)
+VALUES = hnp.arrays(np.float32, st.integers(1, 60), elements=NONZERO, fill=st.nothing())
+BITS = st.integers(1, 4)
+INITIALISATIONS = ("linear", "density", "random")
+
+
+def normal(n, seed=0):
+    return np.random.default_rng(seed).normal(size=n).astype(np.float32)
+
+
+def dense_lloyd(values, centroids, iterations=1000):
+    """k-means on a full distance matrix; argmin gives ties to the first, the lower centroid."""
+    values = values.astype(np.float64)
+    centroids = centroids.astype(np.float64).copy()
+    cluster = None
+    for _ in range(iterations):
+        nearest = np.abs(values[:, None] - centroids[None, :]).argmin(axis=1)
+        if cluster is not None and np.array_equal(nearest, cluster):
+            break
+        cluster = nearest
+        for k in range(centroids.size):
+            if (cluster == k).any():
+                centroids[k] = values[cluster == k].mean()
+    return centroids, cluster
+
+
+def inertia(values, centroids):
+    distance = values.astype(np.float64)[:, None] - np.asarray(centroids, np.float64)[None, :]
+    return (distance**2).min(axis=1).sum()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("bits", [1, 2, 4, 6])
+@pytest.mark.parametrize("initialisation", INITIALISATIONS)
+def test_codebook_is_that_of_a_dense_lloyd_from_the_same_start(initialisation, bits, seed):
+    values = normal(700, seed)
+    start = initial_centroids(np.sort(values), 2**bits - 1, initialisation, seed)
+    centroids, cluster = dense_lloyd(values, start)
+    codebook = make_codebook(values, bits, initialisation, seed)
+    assert not codebook.lossless
+    np.testing.assert_allclose(codebook.centroids[1:], centroids, rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(assign_codes(values, codebook), cluster + 1)
+    assert inertia(values, codebook.centroids[1:]) <= inertia(values, centroids) * (1 + 1e-6)
+    assert inertia(values, codebook.centroids[1:]) < inertia(values, start)
+
+
+def test_iterations_stop_at_the_limit():
+    values = normal(500)
+    start = initial_centroids(np.sort(values), 7, "linear", 0)
+    one_step, _ = dense_lloyd(values, start, iterations=1)
+    codebook = make_codebook(values, 3, max_iterations=1)
+    np.testing.assert_allclose(codebook.centroids[1:], one_step, rtol=1e-6)
+    settled = make_codebook(values, 3)
+    assert not np.allclose(settled.centroids, codebook.centroids)
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_lossless_up_to_one_value_per_code(bits):
+    room = 2**bits - 1
+    distinct = np.linspace(-3, 5, room + 1, dtype=np.float32)
+    distinct[distinct == 0] = 0.125
+    assert np.unique(distinct).size == room + 1
+    repeated = np.random.default_rng(bits).permutation(np.tile(distinct, 3))
+    fits = make_codebook(repeated[repeated != distinct[0]], bits)
+    assert fits.lossless
+    assert fits.centroids[0] == 0
+    assert fits.centroids[1:].tolist() == distinct[1:].tolist()
+    assert not make_codebook(repeated, bits).lossless
+
+
+@settings(deadline=None, max_examples=100)
+@given(VALUES, BITS)
+def test_lossless_codebook_gives_every_value_back(values, bits):
+    codebook = make_codebook(values, bits)
+    assert codebook.lossless == (np.unique(values).size <= 2**bits - 1)
+    assert codebook.centroids.dtype == np.float32
+    assert codebook.centroids.shape == (2**bits,)
+    assert codebook.centroids[0] == 0
+    if codebook.lossless:
+        codes = assign_codes(values, codebook)
+        assert codes.all()
+        assert codebook.centroids[codes].tobytes() == values.tobytes()
+
+
+def test_no_values_at_all_make_an_empty_lossless_codebook():
+    codebook = make_codebook(np.empty(0, np.float32), 4)
+    assert codebook.lossless
+    assert not codebook.centroids.any()
+    assert assign_codes(np.empty(0, np.float32), codebook).size == 0
+    assert nearest_codes(np.array([0.0, 3.0, -1.0], np.float32), codebook).tolist() == [0, 0, 0]
+
+
+@settings(deadline=None, max_examples=200)
+@given(VALUES, BITS, st.sampled_from(INITIALISATIONS), st.integers(0, 5))
+def test_every_value_gets_its_nearest_centroid(values, bits, initialisation, seed):
+    codebook = make_codebook(values, bits, initialisation, seed)
+    used = codebook.centroids[1:].astype(np.float64)
+    if codebook.lossless:
+        used = used[: np.unique(values).size]
+    assert np.all(np.diff(used) >= 0)
+    codes = assign_codes(values, codebook)
+    distance = np.abs(values[:, None].astype(np.float64) - used[None, :])
+    assert np.array_equal(distance[np.arange(values.size), codes - 1], distance.min(axis=1))
+
+
+def test_midway_goes_to_the_lower_centroid():
+    codebook = Codebook(np.array([0, -1, 1, 3], np.float32), lossless=False)
+    values = np.array([-1, 2, np.nextafter(np.float32(2), np.float32(3)), 9], np.float32)
+    assert assign_codes(values, codebook).tolist() == [1, 2, 3, 3]
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    VALUES,
+    BITS,
+    hnp.arrays(np.float32, 20, elements=st.floats(-9, 9, width=32), fill=st.nothing()),
+)
+def test_nearest_codes_consider_zero_too(values, bits, anything):
+    codebook = make_codebook(values, bits)
+    codes = nearest_codes(anything, codebook)
+    distance = np.abs(anything[:, None].astype(np.float64) - codebook.centroids[None, :])
+    assert np.array_equal(distance[np.arange(20), codes], distance.min(axis=1))
+    # A tie between zero and a centroid is decided for zero: nothing is stored then.
+    assert not codes[distance[:, 0] == distance.min(axis=1)].any()
+
+
+def test_initialisations_start_where_they_say():
+    ordered = np.sort(normal(1000, 3))
+    linear = initial_centroids(ordered, 5, "linear", 0)
+    steps = (ordered[-1].astype(np.float64) - ordered[0]) / 4
+    np.testing.assert_allclose(linear, [ordered[0] + i * steps for i in range(5)], rtol=1e-6)
+    density = initial_centroids(ordered, 5, "density", 0)
+    assert density.tolist() == ordered[[100, 300, 500, 700, 900]].tolist()
+    drawn = initial_centroids(ordered, 5, "random", 7)
+    assert np.isin(drawn, ordered).all()
+    assert np.all(np.diff(drawn) >= 0)
+    assert drawn.tolist() == initial_centroids(ordered, 5, "random", 7).tolist()
+    assert drawn.tolist() != initial_centroids(ordered, 5, "random", 8).tolist()
+
+
+@pytest.mark.parametrize("initialisation", INITIALISATIONS)
+def test_clusters_far_smaller_than_the_sums_before_them_keep_their_place(initialisation):
+    rng = np.random.default_rng(1)
+    tiny = rng.uniform(1e-22, 9e-20, 40)
+    values = np.concatenate([rng.uniform(-4, -1, 4000), tiny, rng.uniform(1, 4, 40)])
+    values = values.astype(np.float32)
+    codebook = make_codebook(values, 4, initialisation, seed=2)
+    used = codebook.centroids[1:].astype(np.float64)
+    assert np.all(np.diff(used) >= 0)
+    codes = assign_codes(values, codebook)
+    for code in np.unique(codes):
+        inside = values[codes == code]
+        assert inside.min() <= codebook.centroids[code] <= inside.max()
+
+
+def test_a_far_outlier_keeps_a_centroid_of_its_own():
+    values = np.append(normal(300), np.float32(1000.0))
+    codebook = make_codebook(values, 3)
+    assert codebook.centroids[7] == 1000.0
+    assert assign_codes(values, codebook)[-1] == 7
