@@ -29,9 +29,9 @@ bounds: $(VENV)/.installed-$(EXTRAS)
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/numba-bounds \
 		$(BIN)/python -m pytest tests/exact tests/property tests/unit/kernels
 
-# Speed, as ratios within one run (benchmarks are off in `make test`).
+# Speed, as ratios to a baseline in the same run. Not part of `make test`: no test depends on time.
 bench: $(VENV)/.installed-$(EXTRAS)
-	$(BIN)/python -m pytest tests/bench --benchmark-only -s
+	$(BIN)/python -m pytest -q -s tests/bench/bench_*.py
 
 # The committed tables and figures under reports/reference.
 reference: $(VENV)/.installed

@@ -12,9 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from accelsim.provenance import software_versions
 
 SYSFS_CPUS = Path("/sys/devices/system/cpu")
+PROC_STAT = Path("/proc/stat")
 CPUINFO = Path("/proc/cpuinfo")
 ASSUMED_CACHE_BYTES = 64 * 2**20
 LEAST_FLUSH_BYTES = 64_000_000
+# Caches do not evict strictly the oldest. On a Zen 5 EPYC with 32 MiB, a layer of 16 MB takes 445
+# µs after streaming through twice the cache, 455 through three times, 460 through four, six, eight.
+FLUSH_FACTOR = 4
 
 _THREAD_LIMITS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
@@ -50,7 +54,7 @@ class Device(BaseModel):
 
 
 def this_device() -> Device:
-    """The computer that runs this process."""
+    """Describe the computer that runs this process."""
     cpus = usable_cpus()
     cache_bytes = last_level_cache_bytes(cpus)
     return Device(
@@ -67,14 +71,14 @@ def this_device() -> Device:
 
 
 def usable_cpus() -> tuple[int, ...]:
-    """Numbers of the logical CPUs that this process may use."""
+    """List the numbers of the logical CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(os.cpu_count() or 1))
 
 
 def cpu_model(cpuinfo: Path = CPUINFO) -> str:
-    """The CPU's name as the kernel prints it, or what Python knows of it."""
+    """Read the CPU's name as the kernel prints it; else what Python knows of it."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -87,7 +91,7 @@ def cpu_model(cpuinfo: Path = CPUINFO) -> str:
 
 
 def last_level_cache_bytes(cpus: Iterable[int], root: Path = SYSFS_CPUS) -> int | None:
-    """Size of the last-level caches of `cpus` together, each counted once; None if nothing tells."""
+    """Add up the last-level caches of `cpus`, each counted once; None if nothing tells."""
     sizes = {}
     for cpu in cpus:
         for folder in (root / f"cpu{cpu}" / "cache").glob("index*"):
@@ -103,8 +107,22 @@ def last_level_cache_bytes(cpus: Iterable[int], root: Path = SYSFS_CPUS) -> int 
 
 
 def flush_bytes(cache_bytes: int) -> int:
-    """Bytes to stream through so that nothing older stays in a cache of `cache_bytes`."""
-    return max(2 * cache_bytes, LEAST_FLUSH_BYTES)
+    """Say how much to stream through so that nothing older stays in a cache of `cache_bytes`."""
+    return max(FLUSH_FACTOR * cache_bytes, LEAST_FLUSH_BYTES)
+
+
+def busy_s(stat: Path = PROC_STAT) -> float | None:
+    """Add up the seconds that all CPUs were busy since the system started; None if nothing tells.
+
+    Time that a hypervisor gave to other machines (steal) counts as busy.
+    """
+    try:
+        fields = stat.read_text(encoding="ascii").split("\n", 1)[0].split()
+        user, nice, system, _idle, _iowait, irq, softirq, steal = (int(n) for n in fields[1:9])
+    except (OSError, ValueError):
+        return None
+    ticks = user + nice + system + irq + softirq + steal
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _text(file: Path) -> str:
@@ -112,7 +130,7 @@ def _text(file: Path) -> str:
 
 
 def _size_bytes(text: str) -> int:
-    """`32768K` in bytes. Raises ValueError for anything that is no such size."""
+    """Convert `32768K` to bytes. Raises ValueError for anything that is no such size."""
     unit = _UNITS.get(text[-1:], 1)
     return int(text.rstrip("KMG")) * unit
 

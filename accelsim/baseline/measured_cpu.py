@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from time import perf_counter, perf_counter_ns
+from time import perf_counter, perf_counter_ns, process_time
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from accelsim.baseline.device import flush_bytes, this_device
+from accelsim.baseline.device import busy_s, flush_bytes, this_device
 from accelsim.baseline.measurement import (
     Cache,
     KernelTimings,
@@ -40,7 +40,7 @@ class _Rules(NamedTuple):
     batch: int
     repetitions: int
     budget_s: float
-    cache_bytes: int
+    flush_bytes: int
     flush: Callable[[], object]
     counters: tuple[Counter, ...]
 
@@ -64,16 +64,16 @@ def measure_cpu(
     budget_s: float = 2.0,
     progress: Progress | None = None,
 ) -> Measurement:
-    """Time ``weights @ inputs`` of every layer in float32, dense (NumPy's BLAS) and sparse (SciPy CSR).
+    """Time ``weights @ inputs`` of every layer in float32: dense (BLAS) and sparse (SciPy CSR).
 
-    Each kernel is timed once per sample with cold caches: before each sample a buffer of at least twice
-    the last-level cache is streamed through, unless the weights alone are larger than that. Kernels
-    that fit the cache are timed with warm caches as well, in samples of 50 µs or more.
-    Energy is read from the CPU's RAPL counters over a long run without flushing; it is None, never a
-    guess, where they cannot be read. Both kernels must agree before either is timed.
+    A sample is one product with cold caches: before it, a buffer of four times the last-level cache
+    is streamed through, unless the weights alone are larger than that buffer. Smaller ones are
+    timed with warm caches as well, in samples of 50 µs or more.
+    Energy is read from the CPU's RAPL counters over a long run without flushing; it is None, never
+    a guess, where they cannot be read. Both kernels must agree before either is timed.
 
-    activations: float32[n_in] or [vectors, n_in] by layer name, instead of the network's own; repeated
-        to fill the batch; a layer without any gets drawn ones (they do not change the time)
+    activations: float32[n_in] or [vectors, n_in] by layer name, instead of the network's own;
+        repeated to fill the batch; a layer without any gets drawn ones (the time is the same)
     batch: input vectors per product; all times and energies are per vector
     repetitions: samples per kernel and cache state, fewer if `budget_s` seconds are over before
     progress: called with the name of each layer before it is measured
@@ -83,12 +83,11 @@ def measure_cpu(
     _check_numbers(batch, repetitions, budget_s)
     inputs = {layer.name: layer.n_in for layer in network.layers}
     given = check_activations(inputs, network.activations if activations is None else activations)
-    device = this_device()
-    buffer_bytes = flush_bytes(device.cache_bytes)
+    device, started = this_device(), datetime.now(UTC)
+    buffer_bytes, counters = flush_bytes(device.cache_bytes), package_counters()
     flush = _flusher(buffer_bytes)
-    counters = package_counters()
-    rules = _Rules(batch, repetitions, budget_s, device.cache_bytes, flush, counters)
-    started = datetime.now(UTC)
+    rules = _Rules(batch, repetitions, budget_s, buffer_bytes, flush, counters)
+    others = _OtherProcesses()
     layers = []
     for layer in network.layers:
         if progress:
@@ -101,6 +100,7 @@ def measure_cpu(
         device=device,
         flush_bytes=buffer_bytes,
         energy_zones=tuple(counter.zone.name for counter in counters),
+        others_cpus=others.cpus(),
         layers=tuple(layers),
     )
 
@@ -113,12 +113,27 @@ def _check_numbers(batch: int, repetitions: int, budget_s: float) -> None:
         raise InputError(f"measure: budget_s={budget_s}: give a number of seconds above 0")
 
 
-def _flusher(n_bytes: int) -> Callable[[], object]:
-    """A function that leaves nothing in the caches but its own buffer.
+class _OtherProcesses:
+    """What else ran on this computer since this object was made."""
 
-    It multiplies with BLAS, so that all of BLAS's threads stream their part of the buffer through the
-    private caches of the cores they run on. It only reads: lines that were written would have to be
-    written back during the sample. The ones matter: the pages of untouched zeros are all the same.
+    def __init__(self) -> None:
+        self._start = (busy_s(), process_time(), perf_counter())
+
+    def cpus(self) -> float | None:
+        """Average the CPUs that others kept busy; None if the system does not tell."""
+        busy, own, wall = busy_s(), process_time(), perf_counter()
+        busy_before, own_before, wall_before = self._start
+        if busy is None or busy_before is None:
+            return None
+        return max(0.0, (busy - busy_before - (own - own_before)) / (wall - wall_before))
+
+
+def _flusher(n_bytes: int) -> Callable[[], object]:
+    """Make a function that leaves nothing in the caches but its own buffer.
+
+    It multiplies with BLAS, so that all of BLAS's threads stream their part of the buffer through
+    the private caches of the cores they run on. It only reads: lines that were written would have
+    to be written back during the sample. The ones matter: untouched zeros are one shared page.
     """
     rows = math.ceil(n_bytes / (4 * _FLUSH_COLUMNS))
     buffer = np.ones((rows, _FLUSH_COLUMNS), dtype=np.float32)
@@ -163,8 +178,8 @@ def _dense_kernel(layer: CompressedLayer, inputs: Float32, blas: str) -> _Kernel
 
 
 def _sparse_kernel(layer: CompressedLayer, inputs: Float32) -> _Kernel:
-    import scipy
-    from scipy.sparse import csr_array
+    import scipy  # noqa: PLC0415
+    from scipy.sparse import csr_array  # noqa: PLC0415
 
     weights = _csr(layer)
     tiny, tiny_inputs = csr_array(np.ones((1, 1), dtype=np.float32)), inputs[:1]
@@ -178,13 +193,13 @@ def _sparse_kernel(layer: CompressedLayer, inputs: Float32) -> _Kernel:
 
 
 def _csr(layer: CompressedLayer) -> Any:
-    """Decoded weights, float32 and with 32-bit indices where they are enough, row by row."""
-    from scipy.sparse import csc_array
+    """Decode the weights: float32, row by row, with 32-bit indices where they are enough."""
+    from scipy.sparse import csc_array  # noqa: PLC0415
 
     sparse, last = layer.sparse, layer.n_kept
     values = layer.codebook[sparse.codes[:last]]
     pointers = sparse.col_ptr[: layer.n_in + 1]
-    if last <= np.iinfo(np.int32).max:  # else SciPy would widen the row indices, and read twice as much
+    if last <= np.iinfo(np.int32).max:  # else SciPy widens the row indices too, twice the bytes
         pointers = pointers.astype(np.int32)
     columns = (values, sparse.rows[:last], pointers)
     return csc_array(columns, shape=(layer.n_out, layer.n_in)).tocsr()
@@ -195,13 +210,13 @@ def _check_agreement(layer: str, dense: Float32, sparse: Float32) -> None:
     difference = float(np.abs(dense - sparse).max())
     if not difference <= TOLERANCE * float(np.abs(dense).max()):
         raise AccelsimError(
-            f"layer '{layer}': dense and sparse products differ by up to {difference:.3g}: nothing was "
-            "timed; check for activations beyond float32, or try another BLAS library"
+            f"layer '{layer}': dense and sparse products differ by up to {difference:.3g}: "
+            "nothing was timed; check for activations beyond float32, or try another BLAS library"
         )
 
 
 def _measure_kernel(kernel: _Kernel, rules: _Rules) -> KernelTimings:
-    if kernel.weight_bytes > 2 * rules.cache_bytes:
+    if kernel.weight_bytes > rules.flush_bytes:
         timings = [_timing(kernel.run, "larger than cache", rules)]
     else:
         timings = [_timing(kernel.run, "flushed", rules), _timing(kernel.run, "warm", rules)]

@@ -18,6 +18,9 @@ Microseconds: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Microjoules: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 
+# With one of two CPUs taken, OpenBLAS waited out time slices: 8 ms, not 0.3 ms, for a product.
+BUSY_CPUS = 0.2
+
 _CACHES = {
     "flushed": "caches flushed before every sample",
     "larger than cache": "weights larger than cache, so not flushed",
@@ -53,7 +56,7 @@ class Timing(_Record):
         return min(self.samples_us)
 
     def percentile_us(self, percent: float) -> float:
-        """A percentile of the samples, interpolated linearly."""
+        """Compute a percentile of the samples, interpolated linearly."""
         return float(np.percentile(self.samples_us, percent))
 
 
@@ -71,7 +74,7 @@ class KernelTimings(_Record):
     timings: Annotated[tuple[Timing, ...], Field(min_length=1)]
 
     def timing(self, cache: Cache) -> Timing | None:
-        """The samples in that state of the caches, if there are any."""
+        """Find the samples in that state of the caches, if there are any."""
         return next((timing for timing in self.timings if timing.cache == cache), None)
 
 
@@ -91,6 +94,7 @@ class Measurement(_Record):
 
     flush_bytes: size of the buffer that was streamed through to flush the caches
     energy_zones: energy counters that were read; none if the system has none or forbids it
+    others_cpus: CPUs that other processes kept busy meanwhile, on average; None if nothing tells
     """
 
     version: Literal[1] = 1
@@ -100,10 +104,11 @@ class Measurement(_Record):
     device: Device
     flush_bytes: Count
     energy_zones: tuple[str, ...]
+    others_cpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
     layers: tuple[LayerTimings, ...]
 
     def rows(self) -> list[BaselineRow]:
-        """A row per layer, kernel and state of the caches: median time and energy per input vector."""
+        """List a row per layer, kernel and cache state: median time and energy per input vector."""
         return [
             self._row(layer, kernel, timing)
             for layer in self.layers
@@ -120,7 +125,7 @@ class Measurement(_Record):
             layer=layer.name,
             latency_us=timing.median_us,
             energy_uj=timing.energy_uj,
-            source=f"measured {self.date_utc:%Y-%m-%d} on this project's user's CPU, {kernel.library}",
+            source=f"measured by accelsim, {self.date_utc:%Y-%m-%d}; {kernel.library}",
             note=self._note(kernel, timing),
         )
 
@@ -129,7 +134,7 @@ class Measurement(_Record):
         threads = self.device.threads if kernel.kernel == "dense BLAS" else "one thread"
         parts = [
             _CACHES[timing.cache],
-            f"median of {len(timing.samples_us)}, p10 to p90 {spread}",
+            f"median of {len(timing.samples_us)}, least {timing.min_us:.4g}, p10 to p90 {spread}",
             f"batch {self.batch}",
             "float32 product only",
             threads,
@@ -138,6 +143,8 @@ class Measurement(_Record):
             parts.append(f"cache size unknown, {self.device.cache_bytes} bytes assumed")
         if 10 * kernel.overhead_us > timing.median_us:
             parts.append(f"{kernel.overhead_us:.3g} µs of it are call and timer")
+        if self.others_cpus is not None and self.others_cpus > BUSY_CPUS:
+            parts.append(f"DISTURBED: other processes kept {self.others_cpus:.1f} CPUs busy")
         return "; ".join([*parts, self._energy_note(timing)])
 
     def _energy_note(self, timing: Timing) -> str:
@@ -157,7 +164,7 @@ def save_measurement(measurement: Measurement, path: str | Path) -> None:
 
 
 def load_measurement(path: str | Path) -> Measurement:
-    """A measurement from its JSON file.
+    """Read a measurement from its JSON file.
 
     Raises InputError if the file cannot be read, FileFormatError naming what is wrong in it.
     """

@@ -62,12 +62,12 @@ _FAMILIES = {"Alex": ("alex", "alexnet"), "VGG": ("vgg", "vgg16")}
 
 
 def published_layer(name: str) -> PublishedLayer | None:
-    """The layer of EIE of that name (`Alex-6` ... `NT-LSTM`), or None."""
+    """Return the layer of EIE of that name (`Alex-6` ... `NT-LSTM`), or None."""
     return _layers().get(name)
 
 
 def published_times(layer: str, batch: int = 1) -> list[BaselineRow]:
-    """CPU, GPU and mobile GPU, dense and sparse, on a layer of EIE; batch 1 or 64.
+    """List CPU, GPU and mobile GPU, dense and sparse, on a layer of EIE; batch 1 or 64.
 
     Latency and energy are per input vector. Energy is time × power (see published/README.md). The
     list is empty for any other layer or batch.
@@ -80,7 +80,7 @@ def published_times(layer: str, batch: int = 1) -> list[BaselineRow]:
 
 
 def match_layer(name: str, n_in: int, n_out: int) -> str | None:
-    """The layer of EIE that a network's layer is, by its name and size; None if it is none of them.
+    """Name the layer of EIE that a network's layer is, by its name and size; None if it is none.
 
     Besides EIE's own names, `alexnet_fc8`, `vgg_fc6`, `vgg16.fc6` and the like are known.
     """
@@ -106,7 +106,7 @@ def _baseline(row: dict[str, str]) -> BaselineRow:
 
 
 def _power(platform: _Platform, time: dict[str, str]) -> _Power:
-    """Power of that layer in Table 9 of Deep Compression, else of the platform in Table V of EIE."""
+    """Take the layer's power from Table 9 of Deep Compression, else the platform's from Table V."""
     key = (platform.table_9, time["batch"], time["kernel"], _table_9_layer(time["layer"]))
     for row in _table("deep_compression_power.csv"):
         if (row["platform"], row["batch"], row["kernel"], row["layer"]) == key:

@@ -14,12 +14,12 @@ class Counter(NamedTuple):
     range_uj: int
 
     def read_uj(self) -> int:
-        """The counter now. Raises OSError without the right to read it."""
+        """Read the counter. Raises OSError without the right to do so."""
         return int((self.zone / "energy_uj").read_text(encoding="ascii"))
 
 
 def package_counters(root: Path = POWERCAP) -> tuple[Counter, ...]:
-    """A counter per CPU package; none if any cannot be read, because a part is not the energy.
+    """Find a counter per CPU package; none if any is unreadable, for a part is not the energy.
 
     Zones within a package (core, uncore, dram) and around it (psys) are left out: they overlap.
     """
@@ -37,12 +37,12 @@ def package_counters(root: Path = POWERCAP) -> tuple[Counter, ...]:
 
 
 def read_all_uj(counters: Sequence[Counter]) -> list[int]:
-    """All counters, now."""
+    """Read all counters."""
     return [counter.read_uj() for counter in counters]
 
 
 def used_uj(counters: Sequence[Counter], before: Sequence[int], after: Sequence[int]) -> int:
-    """Energy between two readings, of which each counter may have started over once."""
+    """Sum the energy between two readings; each counter may have started over once."""
     return sum(
         (end - start) % (counter.range_uj + 1)
         for counter, start, end in zip(counters, before, after, strict=True)

@@ -51,7 +51,8 @@ def initial_centroids(
 ) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     """Ascending float64[k] starting centroids for sorted values float32[n]."""
     if initialisation == "linear":
-        return np.linspace(ordered[0], ordered[-1], k, dtype=np.float64)
+        # As Python floats: the range of float32 values may not be a float32.
+        return np.linspace(float(ordered[0]), float(ordered[-1]), k)
     if initialisation == "density":
         quantiles = (np.arange(k) + 0.5) / k
         return ordered[(quantiles * ordered.size).astype(np.int64)].astype(np.float64)

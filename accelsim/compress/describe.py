@@ -41,8 +41,8 @@ def inspect(network: "str | Path | Network | CompressedNetwork") -> Inspection:
     file_bytes = None
     if isinstance(network, str | Path):
         path = Path(network)
-        file_bytes = path.stat().st_size if path.is_file() else None
         network = load(path)
+        file_bytes = path.stat().st_size if path.is_file() else None
     if isinstance(network, CompressedNetwork):
         return _compressed(network, file_bytes)
     return _uncompressed(network, file_bytes)

@@ -2,9 +2,16 @@
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from accelsim.compress.recipe import closest, first_problem
 from accelsim.errors import HardwareError
@@ -13,6 +20,14 @@ PRESETS = Path(__file__).parent / "presets"
 
 DecoderName: TypeAlias = Literal["fixed", "huffman", "dense"]
 Overflow: TypeAlias = Literal["error", "grow", "stream"]
+
+
+def _number(value: Any) -> Any:
+    """A whole number from text, which a Literal does not take from the command line by itself."""
+    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
+
+
+WordBits: TypeAlias = Annotated[Literal[16, 32], BeforeValidator(_number)]
 
 
 class Accelerator(BaseModel):
@@ -43,7 +58,7 @@ class Accelerator(BaseModel):
     code_bits: int = Field(ge=1, le=8)
     run_bits: int = Field(ge=1, le=8)
     pointer_bits: int = Field(ge=1, le=64)
-    arithmetic_bits: Literal[16, 32]
+    arithmetic_bits: WordBits
     activation_frac_bits: int | None = Field(default=None, ge=0, le=30)
     clock_mhz: float = Field(gt=0, le=100_000)
     decoder: DecoderName

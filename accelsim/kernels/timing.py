@@ -21,25 +21,24 @@ def scan_activations(
     columns, gaps: int32[n_in + 1], filled. Returns the number of broadcasts.
     """
     n_in = activations.shape[0]
+    gaps[:] = 0
     count = 0
-    slot = 0
     idle = 0
-    free_switch = False  # the last broadcast came from the last slot, so the next line costs nothing
-    for i in range(n_in):
-        if slot == n_slots:
-            slot = 0
-            idle += 0 if free_switch else 1
-            free_switch = False
-        if activations[i] != 0:
+    for start in range(0, n_in, n_slots):
+        first = count
+        for i in range(start, min(n_in, start + n_slots)):
+            # No branch: half of the activations are zero, and no predictor knows which.
             columns[count] = i
-            gaps[count] = idle
-            count += 1
-            idle = 0
-            free_switch = slot == n_slots - 1
-        slot += 1
+            count += np.int64(activations[i] != 0)
+        if count > first:
+            gaps[first] = idle
+            # The switch to the next line is free after a broadcast from the last slot.
+            idle = 0 if columns[count - 1] == start + n_slots - 1 else 1
+        else:
+            idle += 1
     if has_bias:
         columns[count] = n_in
-        gaps[count] = idle if free_switch or n_in == 0 else idle + 1
+        gaps[count] = idle
         count += 1
     return count
 

@@ -48,7 +48,7 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def short(value: float) -> str:
-    """A number for an axis: no trailing zeros."""
+    """Write a number for an axis: no trailing zeros."""
     text = number(value)
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
@@ -69,7 +69,7 @@ def bytes_text(n_bytes: float) -> str:
 
 
 def percent(fraction: float) -> str:
-    """A fraction as per cent with one decimal."""
+    """Write a fraction as per cent with one decimal."""
     return MISSING if math.isnan(fraction) else f"{100 * fraction:.1f}%"
 
 
@@ -83,7 +83,7 @@ def ratio_text(ratio: float) -> str:
 
 
 def label(column: str) -> str:
-    """A column name in words, its unit in parentheses: `latency_us` is `latency (µs)`."""
+    """Write a column name in words, its unit in parentheses: `latency_us` is `latency (µs)`."""
     if column in NAMES:
         return NAMES[column]
     unit = next((text for suffix, text in SUFFIXES.items() if column.endswith(suffix)), "")

@@ -6,9 +6,11 @@ import numpy as np
 
 from accelsim.hardware.decoders import DecodedLayer
 from accelsim.kernels import timing, traffic
+from accelsim.kernels.types import ColumnPlan
 
 # Cycles from the last entry's way into the datapath until the pipeline is empty (docs/machine.md).
 DRAIN_CYCLES = 6
+CACHE_LINE = 64
 # Cycles that are neither entries nor scan gaps: first load, first pop, and room to spare.
 FIXED_CYCLES = 16
 
@@ -21,7 +23,7 @@ class Broadcasts(NamedTuple):
 
 
 class Traffic(NamedTuple):
-    """Per PE, int64[P]: entries, padding among them, service cycles, weight-SRAM row reads."""
+    """Per PE, int32[P] or int64[P]: entries, padding among them, service cycles, weight-SRAM row reads."""
 
     entries: Any
     padding: Any
@@ -30,7 +32,7 @@ class Traffic(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """cycles until drained, broadcast stalls, the first pop, and int64[P] when each PE is free again."""
+    """cycles until drained, broadcast stalls, the first pop, and int[P] when each PE is free again."""
 
     cycles: int
     stall_cycles: int
@@ -46,7 +48,7 @@ class PeArray:
     """
 
     def __init__(self, decoded: DecodedLayer, n_in: int, *, has_bias: bool) -> None:
-        self.plan = decoded.plan
+        self.plan = ColumnPlan(*(_aligned(part.shape, part.dtype, part) for part in decoded.plan))
         self.pes = self.plan.entries.shape[1]
         self.has_bias = has_bias
         self._columns = np.empty(n_in + 1, dtype=np.int32)
@@ -55,10 +57,11 @@ class PeArray:
         worst = int(self.plan.service.max(axis=1).sum(dtype=np.int64)) + 3 * n_in + FIXED_CYCLES
         self._unit = np.int32 if worst < np.iinfo(np.int32).max else np.int64
         self._seen = np.empty(self.pes, dtype=np.uint8)
-        self._ready = np.empty(self.pes, dtype=self._unit)
-        self._tally = np.empty((4, self.pes), dtype=self._unit)
-        self._register = np.empty(
-            self.pes, dtype=np.promote_types(self.plan.first_row.dtype, self.plan.last_row.dtype)
+        self._ready = _aligned((self.pes,), self._unit)
+        self._peak = np.empty(0, dtype=self._unit)
+        self._tally = _aligned((4, self.pes), self._unit)
+        self._register = _aligned(
+            (self.pes,), np.promote_types(self.plan.first_row.dtype, self.plan.last_row.dtype)
         )
 
     def broadcasts(self, activations: Any) -> Broadcasts:
@@ -80,7 +83,7 @@ class PeArray:
             self._tally,
             self._register,
         )
-        return Traffic(*self._tally.astype(np.int64))
+        return Traffic(*self._tally.copy())
 
     def timing(self, broadcasts: Broadcasts, queue_depth: int) -> Timing:
         """How long it takes with queues of `queue_depth` slots. No broadcast at all takes no time."""
@@ -88,7 +91,8 @@ class PeArray:
         if columns.size == 0:
             return Timing(0, 0, 0, np.zeros(self.pes, dtype=np.int64))
         tail = timing.tail_start(self.plan.entries, columns, self._seen)
-        peak = np.empty(queue_depth - 1, dtype=self._unit)
+        if self._peak.size != queue_depth - 1:
+            self._peak = np.empty(queue_depth - 1, dtype=self._unit)
         last, stalls, first_pop = timing.array_timing(
             self.plan.service,
             self.plan.entries,
@@ -97,11 +101,20 @@ class PeArray:
             queue_depth,
             tail,
             self._ready,
-            peak,
+            self._peak,
         )
-        return Timing(
-            int(last) + DRAIN_CYCLES, int(stalls), int(first_pop), self._ready.astype(np.int64)
-        )
+        return Timing(int(last) + DRAIN_CYCLES, int(stalls), int(first_pop), self._ready.copy())
+
+
+def _aligned(shape: tuple[int, ...], dtype: Any, content: Any = None) -> Any:
+    """An array on a cache-line boundary, where NumPy's own are not: vector loads then touch one line."""
+    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.empty(n_bytes + CACHE_LINE, dtype=np.uint8)
+    start = -room.ctypes.data % CACHE_LINE
+    array = room[start : start + n_bytes].view(dtype).reshape(shape)
+    if content is not None:
+        array[...] = content
+    return array
 
 
 def starved_cycles(timed: Timing, moved: Traffic) -> Any:

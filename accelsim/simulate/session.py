@@ -336,14 +336,16 @@ def _row(
 
 def _per_pe(runs: list[VectorRun]) -> dict[str, Any]:
     """int64[P] counts, summed over vectors."""
-    entries = sum(run.traffic.entries for run in runs)
-    service = sum(run.traffic.service for run in runs)
+    entries, padding, service, row_reads = (
+        np.sum([run.traffic[i] for run in runs], axis=0, dtype=np.int64) for i in range(4)
+    )
+    starved = [starved_cycles(run.timing, run.traffic) for run in runs]
     return {
         "busy_cycles": entries,
-        "starved_cycles": sum(starved_cycles(run.timing, run.traffic) for run in runs),
+        "starved_cycles": np.sum(starved, axis=0, dtype=np.int64),
         "empty_column_cycles": service - entries,
-        "padding_entries": sum(run.traffic.padding for run in runs),
-        "sram_row_reads": sum(run.traffic.row_reads for run in runs),
+        "padding_entries": padding,
+        "sram_row_reads": row_reads,
     }
 
 

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from accelsim.errors import InputError
-from accelsim.report import style
+from accelsim.report.figures import style
 from accelsim.report.units import short
 
 if TYPE_CHECKING:
@@ -19,15 +19,15 @@ MAX_LAYERS = 6
 # Column of `Result.pes`, what it is called, colour.
 STATES = (
     ("busy_cycles", "busy: one entry a cycle", style.BLUE),
-    ("empty_column_cycles", "no entry in the column, or decoding", "#B8B8B8"),
+    ("empty_column_cycles", "column without entries, or decoding", "#B8B8B8"),
     ("starved_cycles", "starved: queue empty", style.ORANGE),
 )
 
 
 def draw_pe_balance(pes: "pd.DataFrame", path: Path, *, title: str = "") -> Path:
-    """What every PE did with its cycles, PEs ordered by how busy they were; one panel per layer.
+    """Draw what every PE did with its cycles, the busiest PE first; one panel per layer.
 
-    pes: `Result.pes`: columns layer, pe, busy_cycles, and starved_cycles and empty_column_cycles if
+    pes: `Result.pes`: columns layer, pe, busy_cycles; starved_cycles and empty_column_cycles if
         there. Of more than MAX_LAYERS layers those with the most busy cycles are drawn.
     The number over each panel is the load balance: mean over maximum of the PEs' busy cycles.
     Returns `path`. Raises InputError for an empty table.
@@ -38,7 +38,7 @@ def draw_pe_balance(pes: "pd.DataFrame", path: Path, *, title: str = "") -> Path
     left_out = pes["layer"].nunique() - len(layers)
     columns = min(3, len(layers))
     rows = -(-len(layers) // columns)
-    size = (max(5.5, 3.9 * columns), 2.7 * rows + 1.0)
+    size = (max(6.5, 3.9 * columns), 2.7 * rows + 1.0)
     with style.picture(path, *size, _title(title, len(layers), left_out)) as figure:
         grid = figure.subplots(rows, columns, squeeze=False).flat
         for axes, layer in zip(grid, layers, strict=False):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from matplotlib import rc_context
-from matplotlib.axes import Axes
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -29,8 +29,10 @@ BLUE, SKY, GREEN, ORANGE, VERMILION, PURPLE = (
 INK, GREY, PALE = "#222222", "#7A7A7A", "#E3E3E3"
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = "osD^vPX<>*"
+DASHES = (0, (4, 3))
 
-RC: dict[str, Any] = {
+# The type is Any because the keys that matplotlib knows differ between its versions.
+RC: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "text.color": INK,
@@ -82,9 +84,10 @@ def kind_style(kind: str) -> KindStyle:
 
 @contextmanager
 def picture(path: Path, width: float, height: float, title: str = "") -> Iterator[Figure]:
-    """A figure of that many inches, written to `path` when the block ends without an exception.
+    """Open a figure of that many inches, and write it to `path` if the block ends well.
 
-    Raises InputError for a suffix other than .png, .svg and .pdf, or a file that cannot be written.
+    Raises InputError for a suffix other than .png, .svg and .pdf, or a file that cannot
+    be written.
     """
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
@@ -110,13 +113,10 @@ def _save(figure: Figure, path: Path) -> None:
     )
 
 
-def legend_below(figure: Figure, handles: list[Any], per_row: int = 4) -> None:
-    """One legend for all panels, under them."""
+def legend_below(figure: Figure, handles: list[Artist]) -> None:
+    """Put one legend for all panels under them, in as many columns as the width has room for."""
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(per_row, len(handles)))
-
-
-def plain(axes: Axes) -> None:
-    """Take away ticks and grid, for a panel that has nothing to measure."""
-    axes.grid(False)
-    axes.set_xticks([])
+        longest = max(len(str(handle.get_label())) for handle in handles)
+        columns = int(figure.get_figwidth() / (0.55 + 0.075 * longest))
+        columns = max(1, min(columns, len(handles)))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)

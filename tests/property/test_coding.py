@@ -1,0 +1,251 @@
+"""Encoders and decoders against twins that work on strings of bits and on loops over rows."""
+
+import numpy as np
+import pytest
+from exact.coding import bytes_of, canonical_words, slow_decode, slow_encode, slow_entries
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from accelsim.compress.huffman import (
+    HuffmanTable,
+    build_table,
+    decode_stream,
+    encode_stream,
+    stream_from_payload,
+    symbol_counts,
+)
+from accelsim.compress.layer import CompressedLayer, decoded_sparse
+from accelsim.compress.sparse import append_column, sparse_codes
+from accelsim.errors import NetworkError
+from accelsim.hardware.decoders.huffman import column_bit_addresses, pe_stream
+from accelsim.hardware.interleave import interleave
+from accelsim.kernels import csc
+
+# --- bit streams -----------------------------------------------------------------------------
+
+
+@st.composite
+def messages(draw):
+    """Codes, runs, alphabets: sizes around the four segments, and skewed enough for long words."""
+    code_bits, run_bits = draw(st.integers(1, 8)), draw(st.integers(1, 8))
+    size = draw(st.integers(0, 9) | st.integers(10, 400))
+    skew = draw(st.sampled_from([0.0, 1.0, 3.0]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+
+    def symbols(bits):
+        weights = np.arange(1, 2**bits + 1) ** -skew
+        picked = rng.choice(2**bits, size=size, p=weights / weights.sum())
+        return rng.permutation(2**bits)[picked].astype(np.uint8)
+
+    return symbols(code_bits), symbols(run_bits), code_bits, run_bits
+
+
+def tables_of(message, limit):
+    code, run, code_bits, run_bits = message
+    return (
+        build_table(symbol_counts(code, 2**code_bits), limit),
+        build_table(symbol_counts(run, 2**run_bits), limit),
+    )
+
+
+def assert_coded_as_by_hand(code, run, codes, runs):
+    code_words, run_words = canonical_words(codes.lengths), canonical_words(runs.lengths)
+    text, starts = slow_encode(code.tolist(), run.tolist(), code_words, run_words)
+    stream = encode_stream(code, run, codes, runs)
+    assert (stream.n_bits, stream.n_pairs) == (len(text), code.size)
+    assert stream.starts.tolist() == starts
+    assert stream.payload.tolist() == bytes_of(text)
+
+    bits = "".join(format(byte, "08b") for byte in stream.payload)[: stream.n_bits]
+    by_hand = slow_decode(bits, stream.n_pairs, code_words, run_words)
+    assert list(by_hand) == [code.tolist(), run.tolist()]
+
+    back = stream_from_payload(stream.payload, stream.starts, stream.n_bits, stream.n_pairs)
+    assert back.payload.tolist() == stream.payload.tolist()
+    for given_stream in (stream, back):
+        decoded = decode_stream(given_stream, codes, runs)
+        assert [part.dtype for part in decoded] == [np.uint8, np.uint8]
+        assert [part.tolist() for part in decoded] == [code.tolist(), run.tolist()]
+
+
+@settings(deadline=None, max_examples=150)
+@given(messages(), st.integers(8, 15))
+def test_streams_are_those_of_a_coder_on_text(message, limit):
+    assert_coded_as_by_hand(*message[:2], *tables_of(message, limit))
+
+
+@pytest.mark.parametrize("size", [*range(10), 63, 64, 65])
+def test_streams_of_the_longest_words(size):
+    table = HuffmanTable(np.array([*range(1, 16), 15], np.uint8))
+    code = np.full(size, 15, dtype=np.uint8)
+    run = np.arange(size, dtype=np.uint8) % 16
+    assert_coded_as_by_hand(code, run, table, table)
+
+
+@pytest.mark.parametrize("size", range(10))
+def test_streams_of_a_single_pair_repeated(size):
+    # Words of one bit each: nothing but zeros, and still the right number of them.
+    lone = HuffmanTable(np.array([0, 0, 1, 0], np.uint8))
+    symbols = np.full(size, 2, dtype=np.uint8)
+    assert_coded_as_by_hand(symbols, symbols, lone, lone)
+
+
+# --- the stored matrix: one long vector, column after column ----------------------------------
+
+
+@st.composite
+def matrices(draw, max_rows=40, max_cols=9):
+    """Codes [n_out, n_in] of any density, with empty and full columns among them."""
+    n_out, n_in = draw(st.integers(1, max_rows)), draw(st.integers(1, max_cols))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    density = draw(st.sampled_from([0.0, 0.02, 0.2, 0.7, 1.0]))
+    largest = draw(st.sampled_from([1, 15, 255]))
+    codes = rng.integers(1, largest + 1, (n_out, n_in)) * (rng.random((n_out, n_in)) < density)
+    codes[:, rng.random(n_in) < 0.2] = 0
+    codes[:, rng.random(n_in) < 0.1] = 1
+    return codes.astype(np.uint8)
+
+
+@settings(deadline=None, max_examples=150)
+@given(matrices(), st.integers(1, 8))
+@example(np.zeros((1, 1), np.uint8), 1)
+@example(np.zeros((40, 9), np.uint8), 1)
+@example(np.eye(1, 300, 299, dtype=np.uint8), 8)
+@example(np.eye(300, 1, -299, dtype=np.uint8), 1)
+@example(np.eye(257, 1, -256, dtype=np.uint8), 8)
+@example(np.eye(256, 1, -255, dtype=np.uint8), 8)
+def test_stored_entries_are_those_of_the_column_major_vector(codes, run_bits):
+    n_out, n_in = codes.shape
+    sparse = sparse_codes(codes)
+    wanted = slow_entries([int(codes[r, c]) for c in range(n_in) for r in range(n_out)], run_bits)
+    max_run = 2**run_bits - 1
+    count = csc.count_flat(sparse.col_ptr, sparse.rows, n_out, max_run)
+    assert count == len(wanted)
+    code, run = np.full(count, 77, np.uint8), np.full(count, 77, np.uint8)
+    csc.encode_flat(sparse.col_ptr, sparse.rows, sparse.codes, n_out, max_run, code, run)
+    assert list(zip(code.tolist(), run.tolist(), strict=True)) == wanted
+    decoded = decoded_sparse(code, run, n_out, n_in)
+    assert all(np.array_equal(a, b) for a, b in zip(decoded, sparse, strict=True))
+
+
+@settings(deadline=None, max_examples=100)
+@given(matrices(max_rows=6, max_cols=5), st.integers(0, 255), st.integers(0, 1))
+def test_an_entry_beyond_the_matrix_is_refused_and_one_inside_is_not(codes, run, code):
+    n_out, n_in = codes.shape
+    sparse = sparse_codes(codes)
+    entries = slow_entries([int(codes[r, c]) for c in range(n_in) for r in range(n_out)], 8)
+    last = sum(r + 1 for _, r in entries) - 1
+    stored = np.array([*entries, (code, run)], np.uint8)
+    code_part, run_part = stored[:, 0].copy(), stored[:, 1].copy()
+    place = last + 1 + run
+    if place >= n_out * n_in:
+        with pytest.raises(NetworkError, match="beyond the matrix"):
+            decoded_sparse(code_part, run_part, n_out, n_in)
+        return
+    decoded = decoded_sparse(code_part, run_part, n_out, n_in)
+    assert decoded.codes.size == sparse.codes.size + code
+    if code:
+        assert decoded.rows[-1] == place % n_out
+        assert decoded.col_ptr.tolist() == [
+            before + (place // n_out < c) for c, before in enumerate(sparse.col_ptr.tolist())
+        ]
+
+
+def test_positions_beyond_two_to_the_32():
+    # Three columns of 2**31 - 1 rows: positions need 33 bits; there are only four entries.
+    n_rows = 2**31 - 1
+    col_ptr = np.array([0, 1, 2, 4], np.int64)
+    rows = np.array([n_rows - 1, n_rows - 1, 0, n_rows - 1], np.int32)
+    max_run = 255
+    gaps = [n_rows - 1, n_rows - 1, 0, n_rows - 2]
+    wanted = sum(gap // (max_run + 1) + 1 for gap in gaps)
+    assert csc.count_flat(col_ptr, rows, n_rows, max_run) == wanted
+
+
+# --- interleaved over PEs ------------------------------------------------------------------------
+
+
+def layer_of(codes, bias_codes=None, bias=None):
+    sparse = sparse_codes(codes)
+    if bias_codes is not None:
+        sparse = append_column(sparse, bias_codes)
+    return CompressedLayer(
+        name="layer",
+        n_out=codes.shape[0],
+        n_in=codes.shape[1],
+        activation="none",
+        codebook=np.arange(256, dtype=np.float32),
+        sparse=sparse,
+        bias_coded=bias_codes is not None,
+        bias=bias,
+        code_bits=8,
+        index_bits=4,
+        max_code_length=11,
+    )
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    matrices(max_rows=70),
+    st.sampled_from([1, 2, 3, 4, 7, 64, 100]),
+    st.integers(1, 8),
+    st.sampled_from(["none", "coded", "exact"]),
+    st.integers(0, 2**32),
+)
+@example(np.eye(300, 1, -299, dtype=np.uint8), 1, 1, "none", 0)  # 149 paddings: more than 7 bits
+@example(np.eye(1200, 1, -1199, dtype=np.uint8), 2, 1, "none", 0)  # 299 paddings: more than 8 bits
+@example(np.eye(2, 1, -1, dtype=np.uint8), 3, 4, "exact", 0)  # fewer rows than PEs
+def test_each_pe_holds_its_rows_column_by_column(codes, pes, run_bits, bias_kind, seed):
+    rng = np.random.default_rng(seed)
+    n_out = codes.shape[0]
+    bias_codes = bias = None
+    if bias_kind == "coded":
+        bias_codes = rng.integers(0, 3, n_out).astype(np.uint8)
+    if bias_kind == "exact":
+        bias = rng.choice([0.0, -0.0, 1.5], n_out).astype(np.float32)
+    interleaved = interleave(layer_of(codes, bias_codes, bias), pes, run_bits)
+    columns = codes if bias_codes is None else np.column_stack([codes, bias_codes])
+    arrays = interleaved.csc
+    assert interleaved.pes == pes
+    assert arrays.col_ptr.shape == (columns.shape[1] + 1, pes)
+    assert [a.dtype for a in arrays] == [np.int64, np.int64, np.uint8, np.uint8]
+    at = 0
+    for k in range(pes):
+        assert arrays.pe_ptr[k] == at
+        assert arrays.col_ptr[0, k] == 0
+        count = 0
+        for c in range(columns.shape[1]):
+            wanted = slow_entries(columns[k::pes, c].tolist(), run_bits)
+            part = slice(at, at + len(wanted))
+            assert list(zip(arrays.code[part], arrays.run[part], strict=True)) == wanted
+            assert interleaved.padding[c, k] == sum(code == 0 for code, _ in wanted)
+            at += len(wanted)
+            count += len(wanted)
+            assert arrays.col_ptr[c + 1, k] == count
+    assert arrays.pe_ptr[pes] == arrays.code.size == arrays.run.size == at
+    words = [0 if bias is None else len(bias[k::pes]) for k in range(pes)]
+    zeros = [0 if bias is None else sum(v == 0 for v in bias[k::pes]) for k in range(pes)]
+    assert interleaved.bias_words.tolist() == words
+    assert interleaved.bias_zeros.tolist() == zeros
+
+
+@settings(deadline=None, max_examples=60)
+@given(matrices(max_rows=70), st.sampled_from([1, 3, 4, 100]), st.integers(1, 8))
+def test_column_addresses_are_the_bits_written_before_them(codes, pes, run_bits):
+    interleaved = interleave(layer_of(codes), pes, run_bits)
+    arrays = interleaved.csc
+    code_table = build_table(symbol_counts(arrays.code, 256), 11)
+    run_table = build_table(symbol_counts(arrays.run, 2**run_bits), 11)
+    code_words = canonical_words(code_table.lengths)
+    run_words = canonical_words(run_table.lengths)
+    addresses = column_bit_addresses(interleaved, code_table, run_table)
+    for k in range(pes):
+        text = ""
+        for c in range(codes.shape[1]):
+            assert addresses[c, k] == len(text)
+            for code, run in slow_entries(codes[k::pes, c].tolist(), run_bits):
+                text += code_words[code] + run_words[run]
+        assert addresses[-1, k] == len(text)
+        words, n_bits = pe_stream(interleaved, k, code_table, run_table)
+        assert n_bits == len(text)
+        assert "".join(format(int(word), "064b") for word in words)[:n_bits] == text

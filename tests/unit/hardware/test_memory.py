@@ -1,0 +1,161 @@
+import numpy as np
+import pytest
+
+from accelsim.compress.layer import CompressedLayer, CompressedNetwork
+from accelsim.compress.sparse import SparseCodes
+from accelsim.errors import CapacityError
+from accelsim.hardware.accelerator import accelerator
+from accelsim.hardware.decoders import DecodedLayer
+from accelsim.hardware.memory import LayerNeed, allocate, layer_need
+from accelsim.kernels.types import ColumnPlan
+from accelsim.simulate.session import Session
+
+EMPTY = ColumnPlan(*[np.zeros((1, 1), dtype=np.uint8)] * 5)
+FC6 = (4096, 25_088)
+
+
+def decoded(sram_rows, pointer_bits=16):
+    return DecodedLayer(
+        plan=EMPTY,
+        sram_rows=np.array(sram_rows),
+        pointer_bits=pointer_bits,
+        table_bits=0,
+        table_reads=0,
+        codebook_reads=1,
+    )
+
+
+def pruned_away(name, n_out, n_in, bias=None):
+    """A layer of any size that has no weight left."""
+    nothing = np.empty(0, dtype=np.int32)
+    return CompressedLayer(
+        name=name,
+        n_out=n_out,
+        n_in=n_in,
+        activation="relu",
+        codebook=np.array([0, 1], dtype=np.float32),
+        sparse=SparseCodes(np.zeros(n_in + 1, dtype=np.int64), nothing, nothing.astype(np.uint8)),
+        bias_coded=False,
+        bias=bias,
+        code_bits=1,
+        index_bits=4,
+        max_code_length=11,
+    )
+
+
+def run_fc6(**overrides):
+    layer = pruned_away("fc6", *FC6, bias=np.zeros(FC6[0], dtype=np.float32))
+    session = Session(CompressedNetwork("vgg", (layer,)), np.zeros(FC6[1], dtype=np.float32))
+    return session.run(accelerator("eie-64", **overrides))
+
+
+# 10 inputs over 4 PEs: 3 lines. The fullest PE has 7 rows of 64 bits.
+@pytest.mark.parametrize(
+    ("has_bias", "overrides", "weight", "pointer", "activation"),
+    [
+        (False, {}, 7 * 8, (10 + 1) * 2, (3 + 2) * 2),
+        # The bias stands in the fourth line's first slot, column 12: 13 columns, 14 pointers.
+        (True, {}, 7 * 8, (13 + 1) * 2, (3 + 1 + 2) * 2),
+        (False, {"row_bits": 61}, 54, 22, 10),  # 7 x 61 bits are 53.4 bytes
+        (False, {"arithmetic_bits": 32}, 56, 22, (3 + 2) * 4),
+    ],
+)
+def test_needs_by_hand(has_bias, overrides, weight, pointer, activation):
+    machine = accelerator("eie-64", pes=4, **overrides)
+    need = layer_need("fc", 5, 10, decoded([7, 6, 0, 2]), machine, has_bias)
+    assert need == LayerNeed("fc", weight, pointer, activation)
+
+
+def test_pointers_as_wide_as_the_decoder_makes_them():
+    machine = accelerator("eie-64", pes=4)
+    need = layer_need("fc", 5, 10, decoded([0], pointer_bits=21), machine, has_bias=False)
+    assert need.pointer == 29  # 11 x 21 bits are 28.9 bytes
+    need = layer_need("fc", 5, 10, decoded([0], pointer_bits=0), machine, has_bias=False)
+    assert need.pointer == 0
+
+
+@pytest.mark.parametrize("memory", ["weight", "pointer", "activation"])
+def test_an_exact_fit_is_a_fit_and_one_byte_more_is_not(memory):
+    machine = accelerator("eie-64", **{f"{memory}_sram_bytes": 100})
+    none = LayerNeed("fc", 0, 0, 0)
+    fits = allocate([none._replace(**{memory: 100})], 16, machine)
+    assert getattr(fits, f"{memory}_bytes") == 100
+    assert (fits.grown, fits.streamed) == ((), frozenset())
+    with pytest.raises(CapacityError, match=f"layer 'fc' needs 101 bytes of {memory} SRAM per PE"):
+        allocate([none._replace(**{memory: 101})], 16, machine)
+
+
+def test_each_layer_must_fit_alone_and_the_largest_decides_growth():
+    machine = accelerator("eie-64", weight_sram_bytes=100, pointer_sram_bytes=50, overflow="grow")
+    needs = [LayerNeed("a", 90, 60, 0), LayerNeed("b", 300, 55, 0), LayerNeed("c", 200, 1, 0)]
+    memories = allocate(needs, 16, machine)
+    assert (memories.weight_bytes, memories.pointer_bytes) == (300, 60)
+    assert memories.activation_bytes == machine.activation_sram_bytes
+    assert memories.grown == ("weight", "pointer")
+    assert memories.streamed == frozenset()
+
+
+def test_only_layers_that_do_not_fit_are_streamed():
+    machine = accelerator("eie-64", weight_sram_bytes=100, overflow="stream")
+    needs = [LayerNeed("a", 100, 0, 0), LayerNeed("b", 101, 0, 0), LayerNeed("c", 0, 2**20, 0)]
+    memories = allocate(needs, 16, machine)
+    assert memories.streamed == {"b", "c"}
+    assert (memories.weight_bytes, memories.grown) == (100, ())
+
+
+def test_weights_in_dram_are_streamed_however_large():
+    machine = accelerator("eie-64", weights_in="dram")
+    needs = [LayerNeed("a", 1, 1, 1), LayerNeed("b", 2**30, 2**30, 1)]
+    memories = allocate(needs, 16, machine)
+    assert memories.streamed == {"a", "b"}
+    assert memories.weight_bytes == machine.weight_sram_bytes
+    with pytest.raises(CapacityError, match="activation SRAM"):
+        allocate([LayerNeed("a", 1, 1, 2**20)], 16, machine)
+
+
+# --- VGG FC6: 25,088 inputs and a bias need 25,090 pointers of 2 bytes; there are 32 KiB ---
+
+
+def test_vgg_fc6_pointers_do_not_fit_the_published_pe():
+    with pytest.raises(CapacityError) as error:
+        run_fc6()
+    message = str(error.value)
+    assert message.startswith("layer 'fc6' needs 50,180 bytes of pointer SRAM per PE")
+    assert "machine 'eie-64' with 64 PEs has 32,768" in message
+    for remedy in ("overflow=grow", "overflow=stream", "more pes", "pointer_sram_bytes=50180"):
+        assert remedy in message
+    assert "\n" not in message
+
+
+def test_the_remedies_of_the_message_help():
+    assert run_fc6(pointer_sram_bytes=50_180).memories.grown == ()
+    grown = run_fc6(overflow="grow")
+    assert (grown.memories.pointer_bytes, grown.memories.grown) == (50_180, ("pointer",))
+    assert "pointer SRAM grown to 50,180 bytes per PE (overflow=grow)" in grown.notes
+    assert grown.rows[0]["dram_bytes"] == 0
+    assert grown.rows[0]["memory"] == "sram"
+
+
+def test_streaming_moves_all_rows_and_pointers_and_takes_as_long_as_dram_does():
+    result = run_fc6(overflow="stream")
+    (row,) = result.rows
+    # The bias: 64 words per PE, 4 in a row of 8 bytes. The pointers: 50,180 bytes per PE.
+    n_bytes = 64 * (64 // 4 * 8 + 50_180)
+    assert (row["memory"], row["dram_bytes"]) == ("streamed", n_bytes)
+    latency_us = 0.045 + n_bytes / 4264  # LPDDR2: 45 ns, 4.264 GB/s
+    assert row["cycles"] == int(np.ceil(latency_us * 800))
+    assert row["array_cycles"] < row["cycles"]
+    assert result.memories.pointer_bytes == 32_768
+    energy = {term.component: term for term in result.layer_results[0].energy}
+    assert energy["DRAM"].energy_pj == pytest.approx(8 * n_bytes * 20)
+    assert energy["weight SRAM fill"].count == 64 * 16
+
+
+def test_a_batch_is_streamed_once_per_vector():
+    layer = pruned_away("fc6", *FC6, bias=np.zeros(FC6[0], dtype=np.float32))
+    machine = accelerator("eie-64", overflow="stream")
+    network = CompressedNetwork("vgg", (layer,))
+    one = Session(network, np.zeros(FC6[1], dtype=np.float32)).run(machine).rows[0]
+    three = Session(network, np.zeros((3, FC6[1]), dtype=np.float32)).run(machine).rows[0]
+    for count in ("dram_bytes", "cycles", "array_cycles", "sram_row_reads"):
+        assert three[count] == 3 * one[count]

@@ -1,0 +1,165 @@
+import csv
+from functools import cache
+
+import numpy as np
+import pytest
+
+from accelsim.errors import TechnologyError
+from accelsim.hardware.sram import FIELDS, sram
+from accelsim.hardware.technology import TABLES
+
+GRID = TABLES / "sram_cacti.csv"
+HEADER = "node_nm,capacity_bytes,width_bits,read_energy_pj,write_energy_pj,leakage_mw,area_mm2"
+
+
+@cache
+def rows_of(node):
+    with GRID.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["node_nm"] == str(node)]
+    return {
+        (int(row["capacity_bytes"]), int(row["width_bits"])): [float(row[f]) for f in FIELDS]
+        for row in rows
+    }
+
+
+def values_of(macro):
+    return [getattr(macro, field) for field in FIELDS]
+
+
+def write_grid(path, rows, node=45):
+    lines = [f"{node},{c},{w},{','.join(map(repr, values))}" for (c, w), values in rows.items()]
+    path.write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("node", [22, 32, 45, 65])
+def test_grid_points_come_out_as_they_stand(node):
+    for (capacity, width), values in rows_of(node).items():
+        macro = sram(GRID, node, capacity, width)
+        assert values_of(macro) == pytest.approx(values, rel=1e-12)
+        assert (macro.capacity_bytes, macro.width_bits) == (capacity, width)
+        assert macro.source.startswith(f"CACTI, {node} nm, {capacity} bytes x {width} bits")
+
+
+def test_between_grid_points_logarithms_are_linear(tmp_path):
+    grid = rows_of(45)
+    middle = sram(GRID, 45, 2**16 + 2**15, 64)
+    part = np.log2(1.5)
+    expected = np.exp(
+        (1 - part) * np.log(grid[2**16, 64]) + part * np.log(grid[2**17, 64])
+    ).tolist()
+    assert values_of(middle) == pytest.approx(expected)
+    assert "interpolated" in middle.source
+    # In both directions at once: at the geometric middle of four points, their geometric mean.
+    corners = [(4, 4), (4, 16), (16, 4), (16, 16)]
+    square = {c: [float(n)] * 4 for n, c in enumerate(corners, start=1)}
+    assert values_of(sram(write_grid(tmp_path / "square.csv", square), 45, 8, 8)) == pytest.approx([24**0.25] * 4)
+
+
+# --- how far off interpolation is: each inner grid point, guessed from its two neighbours ---
+
+
+def leave_one_out(tmp_path, axis):
+    """float64[n_points, n_fields]: relative errors along capacity (axis 0) or width (axis 1)."""
+    grid = rows_of(45)
+    errors = []
+    for key, values in grid.items():
+        line = {k: v for k, v in grid.items() if k[1 - axis] == key[1 - axis]}
+        if key in (min(line), max(line)):
+            continue
+        del line[key]
+        path = write_grid(tmp_path / f"{axis}-{key[0]}-{key[1]}.csv", line)
+        guess = values_of(sram(path, 45, *key))
+        errors.append(np.abs(np.array(guess) / values - 1))
+    return np.array(errors)
+
+
+@pytest.mark.parametrize(
+    ("axis", "medians", "largest"),
+    [
+        (0, [0.05, 0.06, 0.03, 0.05], [0.29, 0.19, 0.16, 0.23]),
+        (1, [0.07, 0.07, 0.02, 0.04], [0.39, 0.34, 0.17, 0.22]),
+    ],
+    ids=["capacity", "width"],
+)
+def test_leave_one_out_errors_are_as_documented(tmp_path, axis, medians, largest):
+    """docs/energy.md states these; in use, a gap is half as wide as the one bridged here."""
+    errors = leave_one_out(tmp_path, axis)
+    assert len(errors) > 60
+    assert np.all(np.median(errors, axis=0) <= medians)
+    assert np.all(errors.max(axis=0) <= largest)
+
+
+# --- outside the grid ---
+
+
+def test_below_the_grid_the_smallest_is_built():
+    smallest = sram(GRID, 45, 512, 8)
+    tiny = sram(GRID, 45, 1, 1)
+    assert values_of(tiny) == values_of(smallest)
+    assert (tiny.capacity_bytes, tiny.width_bits) == (1, 1)
+
+
+@pytest.mark.parametrize(("capacity", "width"), [(2**23 + 1, 64), (2**40, 64), (131_072, 513)])
+def test_above_the_grid_is_an_error_with_its_limits(capacity, width):
+    message = rf"SRAM of {capacity} bytes, {width} bits wide, is outside .*8388608 bytes, 512 bits"
+    with pytest.raises(TechnologyError, match=message):
+        sram(GRID, 45, capacity, width)
+
+
+def test_a_hole_in_the_grid_is_an_error_that_names_it():
+    with pytest.raises(TechnologyError, match="no 1024 bytes at 256 bits"):
+        sram(GRID, 45, 1500, 256)
+
+
+def test_a_node_without_rows_is_an_error():
+    with pytest.raises(TechnologyError, match=r"sram_cacti\.csv: no SRAM of 7 nm"):
+        sram(GRID, 7, 1024, 8)
+
+
+# --- damaged tables ---
+
+GOOD_ROW = "45,512,8,1,1,1,1"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "45,1024,8,1,1,1",
+        "45,1024,8,1,1,1,",
+        "45,1024,8,one,1,1,1",
+        "45,1024.5,8,1,1,1,1",
+        "45,1024,8,0,1,1,1",
+        "45,1024,8,1,-1,1,1",
+        "45,1024,8,1,1,nan,1",
+        "45,1024,8,1,1,1,inf",
+        "45,0,8,1,1,1,1",
+        "45,1024,-8,1,1,1,1",
+        "x,1024,8,1,1,1,1",
+    ],
+)
+def test_a_damaged_row_is_named_by_its_line(tmp_path, row):
+    path = tmp_path / "grid.csv"
+    path.write_text(f"{HEADER}\n{GOOD_ROW}\n{row}\n", encoding="utf-8")
+    with pytest.raises(TechnologyError, match=r"grid\.csv, line 3: "):
+        sram(path, 45, 512, 8)
+
+
+def test_a_missing_column_is_named(tmp_path):
+    path = tmp_path / "grid.csv"
+    path.write_text("node_nm,capacity_bytes,width_bits\n45,512,8\n", encoding="utf-8")
+    with pytest.raises(TechnologyError, match="line 2: .*read_energy_pj"):
+        sram(path, 45, 512, 8)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\xff", HEADER.encode()])
+def test_a_file_without_rows_is_named(tmp_path, content):
+    path = tmp_path / "grid.csv"
+    path.write_bytes(content)
+    with pytest.raises(TechnologyError, match=r"grid\.csv: "):
+        sram(path, 45, 512, 8)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(TechnologyError, match=r"none\.csv: cannot be read"):
+        sram(tmp_path / "none.csv", 45, 512, 8)
