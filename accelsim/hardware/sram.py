@@ -30,27 +30,26 @@ def sram(table: Path, node_nm: int, capacity_bytes: int, width_bits: int) -> Sra
     """An SRAM of any capacity and width within the grid of `table` (a CSV as sram_cacti.csv).
 
     Between grid points the logarithms are interpolated linearly in log capacity and log width; below
-    the smallest capacity or width of the grid the smallest is built. Leave-one-out errors of this
-    interpolation are in docs/energy.md. Raises TechnologyError above the grid.
+    the smallest width, or the smallest capacity that the grid has at this width, the smallest is
+    built. Leave-one-out errors of this interpolation are in docs/energy.md. Raises TechnologyError
+    above the grid.
     """
     grid = _grid(table, node_nm)
-    capacities = sorted({capacity for capacity, _ in grid})
     widths = sorted({width for _, width in grid})
-    capacity = max(capacity_bytes, capacities[0])
     width = max(width_bits, widths[0])
-    if capacity > capacities[-1] or width > widths[-1]:
+    width_parts = _between(widths, width) if width <= widths[-1] else []
+    # Wide SRAMs start at larger capacities: only those count that have all widths needed.
+    capacities = sorted({c for c, _ in grid if all((c, w) in grid for w, _ in width_parts)})
+    capacity = max([capacity_bytes, *capacities[:1]])
+    if not width_parts or not capacities or capacity > capacities[-1]:
         raise TechnologyError(
             f"{table.name}: an SRAM of {capacity_bytes} bytes, {width_bits} bits wide, is outside the "
-            f"grid (up to {capacities[-1]} bytes, {widths[-1]} bits): use more PEs or narrower rows"
+            f"grid (up to {max(c for c, _ in grid)} bytes, {widths[-1]} bits): "
+            "use more PEs or narrower rows"
         )
     values = np.zeros(len(FIELDS))
     for c, c_part in _between(capacities, capacity):
-        for w, w_part in _between(widths, width):
-            if (c, w) not in grid:
-                raise TechnologyError(
-                    f"{table.name}: an SRAM of {capacity_bytes} bytes, {width_bits} bits wide, is outside "
-                    f"the grid (no {c} bytes at {w} bits): use fewer PEs, or narrower rows"
-                )
+        for w, w_part in width_parts:
             values += c_part * w_part * np.log(grid[c, w])
     read, write, leakage, area = (float(v) for v in np.exp(values))
     how = "CACTI" if (capacity, width) in grid else "CACTI, interpolated"

@@ -95,9 +95,7 @@ def draw_energy_breakdown(energy: "pd.DataFrame", path: Path, *, title: str = ""
         _rows(axes, names)
         axes.set_xlim(0, 100)
         axes.set_xlabel("share of the system's energy (%)")
-        style.legend_below(
-            figure, [_patch(part, PARTS[part]) for part in shares.columns], per_row=5
-        )
+        style.legend_below(figure, [_patch(part, PARTS[part]) for part in shares.columns])
     return path
 
 

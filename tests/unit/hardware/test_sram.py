@@ -107,9 +107,18 @@ def test_above_the_grid_is_an_error_with_its_limits(capacity, width):
         sram(GRID, 45, capacity, width)
 
 
-def test_a_hole_in_the_grid_is_an_error_that_names_it():
-    with pytest.raises(TechnologyError, match="no 1024 bytes at 256 bits"):
-        sram(GRID, 45, 1500, 256)
+def test_a_wide_sram_below_its_smallest_capacity_is_built_that_large():
+    small = sram(GRID, 45, 100, 256)  # the grid has 256 bits from 2,048 bytes on
+    assert values_of(small) == pytest.approx(rows_of(45)[2048, 256])
+    assert "2048 bytes x 256 bits" in small.source
+    between = sram(GRID, 45, 100, 100)  # 64 and 128 bits have 1,024 bytes in common
+    assert rows_of(45)[1024, 64][3] < between.area_mm2 < rows_of(45)[1024, 128][3]
+
+
+def test_widths_without_a_common_capacity_are_an_error(tmp_path):
+    apart = {(1024, 8): [1.0] * 4, (2048, 16): [1.0] * 4}
+    with pytest.raises(TechnologyError, match="12 bits wide, is outside the grid"):
+        sram(write_grid(tmp_path / "apart.csv", apart), 45, 1024, 12)
 
 
 def test_a_node_without_rows_is_an_error():

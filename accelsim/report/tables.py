@@ -1,0 +1,347 @@
+"""Tables for the terminal: numbers right-aligned in human units, sources as numbered footnotes.
+
+All fit 100 columns; on narrower terminals names are folded and numbers stay whole.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from accelsim.report.units import (
+    MISSING,
+    bytes_text,
+    energy_text,
+    label,
+    number,
+    percent,
+    ratio_text,
+    time_text,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from accelsim.baseline.measurement import Measurement
+    from accelsim.compress.describe import Inspection
+    from accelsim.simulate.result import Result
+
+KIND_STYLES = {"simulated": "blue", "measured": "green", "published": "yellow", "estimate": "dim"}
+# What a sweep measures; every other column is one of its settings.
+SWEEP_MEASURES = {
+    "cycles": ("Cycles", lambda value: f"{value:,.0f}"),
+    "latency_us": ("Latency", time_text),
+    "utilization_frac": ("Utilisation", percent),
+    "energy_pj": ("Energy", energy_text),
+    "area_mm2": ("Area (mm²)", number),
+}
+
+
+class Footnotes:
+    """Numbers for texts, the same number for the same text, in order of appearance."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def mark(self, text: str) -> str:
+        """The text's number, or nothing for an empty text."""
+        return str(self._numbers.setdefault(text, len(self._numbers) + 1)) if text else ""
+
+    def render(self) -> RenderableType:
+        """All texts with their numbers, each with a hanging indent."""
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(justify="right", style="dim", no_wrap=True)
+        grid.add_column(style="dim", overflow="fold")
+        for text, index in self._numbers.items():
+            grid.add_row(str(index), Text(text))
+        return Padding(grid, (0, 0, 1, 1))
+
+
+def layers_table(result: "Result") -> RenderableType:
+    """A run layer by layer: size, cycles, time, utilisation, padding and energy; sums and notes."""
+    table = _table(f"{result.network} on {result.machine.name}, {result.machine.pes} PEs")
+    _columns(table, names=["Layer"], numbers=[
+        "Out × in", "Cycles", "Latency", "Utilis.", "Padding", "Energy", "Weights in",
+    ])  # fmt: skip
+    for row in result.rows:
+        table.add_row(*_layer_cells(row))
+    total = result.total
+    table.add_section()
+    table.add_row(
+        "all layers", "", f"{total['cycles']:,}", time_text(total["latency_us"]), "", "",
+        energy_text(total["energy_pj"]), "", style="bold",
+    )  # fmt: skip
+    return Group(table, _lines([*_run_summary(result), *result.notes]))
+
+
+def energy_table(result: "Result") -> RenderableType:
+    """Energy by component over all layers: count, energy per action, energy, share, source."""
+    table = _table(f"Energy of {result.network} on {result.machine.name}")
+    _columns(table, names=["Component"], numbers=["Actions", "Each", "Energy", "Share", "Source"])
+    notes = Footnotes()
+    terms = _terms_by_component(result.energy_rows)
+    total = sum(term["energy_pj"] for term in terms)
+    for term in terms:
+        table.add_row(
+            Text(term["component"]), f"{term['count']:,.0f}", _each(term),
+            energy_text(term["energy_pj"]), percent(_share(term["energy_pj"], total)),
+            notes.mark(term["source"]),
+        )  # fmt: skip
+    table.add_section()
+    table.add_row("total", "", "", energy_text(total), "", "", style="bold")
+    return Group(table, notes.render())
+
+
+def sizes_table(network_name: str, rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Compressed sizes of a network's layers, in the manner of Deep Compression's tables 2 to 5.
+
+    rows: `LayerSizes.as_row()` with `layer`, one for each layer.
+    """
+    table = _table(f"{network_name}, compressed")
+    _columns(table, names=["Layer"], numbers=[
+        "Weights", "Kept", "Bits/\nweight", "Bits/\nindex", "Dense", "Stored", "Of\ndense", "Ratio",
+    ])  # fmt: skip
+    for row in rows:
+        table.add_row(*_size_cells(row))
+    table.add_section()
+    table.add_row(*_size_total_cells(rows), style="bold")
+    return Group(
+        table,
+        _lines(
+            [
+                "Bits per stored weight and index are means after Huffman coding, padding included.",
+                "Stored counts everything: weights, indices, codebooks, Huffman tables, segment "
+                "addresses and biases; dense is float32 with biases. 1 KB is 1024 bytes.",
+            ]
+        ),
+    )
+
+
+def inspection_table(inspection: "Inspection") -> RenderableType:
+    """What is in a network file: sizes if it is compressed, else shapes and densities."""
+    if inspection.kind == "compressed":
+        return sizes_table(inspection.name, inspection.layers)
+    table = _table(f"{inspection.name} ({inspection.kind})")
+    _columns(table, names=["Layer"], numbers=[
+        "Out × in", "Weights", "Non-zero", "Active inputs", "Activation", "Bias",
+    ])  # fmt: skip
+    for row in inspection.layers:
+        active = row.get("activation_density_frac")
+        table.add_row(
+            Text(str(row["layer"])), _shape(row), f"{row['n_weights']:,}",
+            percent(row["kept_pct"] / 100), MISSING if active is None else percent(active),
+            str(row["activation"]), str(row["bias"]),
+        )  # fmt: skip
+    return Group(table, _lines([f"Dense, in float32: {bytes_text(inspection.dense_bytes)}."]))
+
+
+def comparison_table(table: "pd.DataFrame") -> RenderableType:
+    """Systems side by side with ratios to the first, kinds, and where each number is from.
+
+    table: columns system, kind, latency_us, energy_uj, latency_ratio, energy_ratio, source, note.
+    """
+    shown = _table("Latency and energy per inference")
+    _columns(shown, names=["System", "Kind"], numbers=[
+        "Latency", "Ratio", "Energy", "Ratio", "Source",
+    ])  # fmt: skip
+    notes = Footnotes()
+    for row in table.to_dict("records"):
+        energy_uj = row["energy_uj"]
+        shown.add_row(
+            Text(str(row["system"])), Text(str(row["kind"]), KIND_STYLES.get(row["kind"], "")),
+            time_text(row["latency_us"]), _bold(ratio_text(row["latency_ratio"])),
+            MISSING if _missing(energy_uj) else energy_text(1e6 * energy_uj),
+            _bold(ratio_text(row["energy_ratio"])), notes.mark(_source(row)),
+        )  # fmt: skip
+    return Group(shown, notes.render())
+
+
+def table_iv_table(frame: "pd.DataFrame") -> RenderableType:
+    """Our times beside EIE's published ones: columns layer, published_us, ours_us, difference_pct."""
+    table = _table("Time per layer beside EIE, Table IV")
+    _columns(table, names=["Layer"], numbers=["Published", "Ours", "Difference", "Note"])
+    notes = Footnotes()
+    for row in frame.to_dict("records"):
+        table.add_row(
+            Text(str(row["layer"])), time_text(row["published_us"]), time_text(row["ours_us"]),
+            _bold(_signed_percent(row["difference_pct"])), notes.mark(_text(row.get("note"))),
+        )  # fmt: skip
+    return Group(table, notes.render())
+
+
+def sweep_table(frame: "pd.DataFrame") -> RenderableType:
+    """Sweep points: the settings that differ, then what was measured; the best of each in bold.
+
+    frame: a row per point (`sum_over_layers`). Settings that all points share stand in the title.
+    """
+    measures = [name for name in SWEEP_MEASURES if name in frame]
+    settings = [name for name in frame.columns if name not in SWEEP_MEASURES]
+    varied = [name for name in settings if frame[name].nunique(dropna=False) > 1]
+    shared = [f"{label(name)} {frame[name].iloc[0]}" for name in settings if name not in varied]
+    table = _table(f"{len(frame)} points" + (f", {', '.join(shared)}" if shared else ""))
+    headings = [label(name) for name in varied] + [SWEEP_MEASURES[name][0] for name in measures]
+    _columns(table, names=[], numbers=headings)
+    best = _best_rows(frame, measures)
+    for index, row in enumerate(frame.to_dict("records")):
+        cells: list[RenderableType] = [Text(_text(row[name])) for name in varied]
+        for name in measures:
+            text = MISSING if _missing(row[name]) else SWEEP_MEASURES[name][1](row[name])
+            cells.append(_bold(text) if index in best[name] else text)
+        table.add_row(*cells)
+    return table
+
+
+def measurement_table(measurement: "Measurement") -> RenderableType:
+    """What was measured on this computer: median, spread and energy of every kernel."""
+    table = _table(f"{measurement.network} on {measurement.device.cpu}, batch {measurement.batch}")
+    _columns(table, names=["Layer", "Kernel", "Caches"], numbers=[
+        "Median", "10th to 90th percentile", "Energy", "Samples",
+    ])  # fmt: skip
+    for layer in measurement.layers:
+        for kernel in layer.kernels:
+            for timing in kernel.timings:
+                low, high = timing.percentile_us(10), timing.percentile_us(90)
+                energy = timing.energy_uj
+                table.add_row(
+                    Text(layer.name), kernel.kernel, timing.cache, time_text(timing.median_us),
+                    f"{time_text(low)} to {time_text(high)}",
+                    MISSING if energy is None else energy_text(1e6 * energy),
+                    str(len(timing.samples_us)),
+                )  # fmt: skip
+    zones = ", ".join(measurement.energy_zones) or "none could be read"
+    return Group(table, _lines([f"Per input vector, float32. Energy counters: {zones}."]))
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+
+
+def _columns(table: Table, *, names: Iterable[str], numbers: Iterable[str]) -> None:
+    for name in names:
+        table.add_column(name, overflow="fold", min_width=min(9, len(name)))
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+
+
+def _lines(texts: Iterable[str]) -> RenderableType:
+    """Lines below a table, wrapped and never read as markup."""
+    return Padding(Group(*(Text(text, style="dim") for text in texts)), (0, 0, 1, 1))
+
+
+def _layer_cells(row: Mapping[str, Any]) -> list[RenderableType]:
+    return [
+        Text(str(row["name"])),
+        _shape(row),
+        f"{row['cycles']:,}",
+        time_text(row["latency_us"]),
+        percent(row["utilization_frac"]),
+        percent(_share(row["padding_entries"], row["entries"])),
+        energy_text(row["energy_pj"]),
+        "DRAM" if row["memory"] in ("dram", "streamed") else str(row["memory"]).upper(),
+    ]
+
+
+def _run_summary(result: "Result") -> list[str]:
+    total = result.total
+    vectors = max((row["vectors"] for row in result.rows), default=1)
+    inputs = "one input" if vectors == 1 else f"{vectors} inputs, one after the other"
+    return [
+        f"For {inputs}: mean power {number(total['power_mw'])} mW, "
+        f"area {number(total['area_mm2'])} mm²."
+    ]
+
+
+def _terms_by_component(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Terms of all layers added up by component and source, largest energy first."""
+    sums: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        key = (row["component"], row["source"])
+        term = sums.setdefault(key, {**row, "count": 0, "energy_pj": 0.0})
+        term["count"] += row["count"]
+        term["energy_pj"] += row["energy_pj"]
+    return sorted(sums.values(), key=lambda term: -float(term["energy_pj"]))
+
+
+def _each(term: Mapping[str, Any]) -> str:
+    return energy_text(term["energy_pj"] / term["count"]) if term["count"] else MISSING
+
+
+def _size_cells(row: Mapping[str, Any]) -> list[RenderableType]:
+    return [
+        Text(str(row["layer"])),
+        f"{row['n_weights']:,}",
+        f"{row['kept_pct']:.1f}%",
+        f"{row['weight_bits_pqh']:.2f}",
+        f"{row['index_bits_pqh']:.2f}",
+        bytes_text(row["dense_bits"] / 8),
+        bytes_text(row["total_bits"] / 8),
+        percent(_share(row["total_bits"], row["dense_bits"])),
+        ratio_text(row["compression_ratio"]),
+    ]
+
+
+def _size_total_cells(rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """The cells of the whole network: sums, and means over its stored entries."""
+    weights, entries, dense, stored = (
+        sum(row[what] for row in rows)
+        for what in ("n_weights", "n_entries", "dense_bits", "total_bits")
+    )
+    kept = sum(row["kept_pct"] / 100 * row["n_weights"] for row in rows)
+    return [
+        "all layers",
+        f"{weights:,}",
+        percent(_share(kept, weights)),
+        f"{_share(sum(row['weights_bits'] for row in rows), entries):.2f}",
+        f"{_share(sum(row['indices_bits'] for row in rows), entries):.2f}",
+        bytes_text(dense / 8),
+        bytes_text(stored / 8),
+        percent(_share(stored, dense)),
+        ratio_text(_share(dense, stored)),
+    ]
+
+
+def _best_rows(frame: "pd.DataFrame", measures: Iterable[str]) -> dict[str, set[int]]:
+    """Positions of the least cycles, time, energy and area, and of the greatest utilisation."""
+    best = {}
+    for name in measures:
+        values = frame[name].astype(float)
+        target = values.max() if name == "utilization_frac" else values.min()
+        rows = {index for index, value in enumerate(values) if value == target}
+        # Where all points are equal, none is the best.
+        best[name] = rows if len(rows) < len(frame) else set()
+    return best
+
+
+def _source(row: Mapping[Any, Any]) -> str:
+    return "; ".join(text for text in (_text(row.get("source")), _text(row.get("note"))) if text)
+
+
+def _shape(row: Mapping[str, Any]) -> str:
+    return f"{row['n_out']:,} × {row['n_in']:,}"
+
+
+def _signed_percent(value: float) -> str:
+    return MISSING if _missing(value) else f"{value:+.1f}%"
+
+
+def _bold(text: str) -> Text:
+    return Text(text, style="bold")
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _text(value: Any) -> str:
+    return "" if _missing(value) else str(value)
