@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from accelsim._version import __version__
 
 if TYPE_CHECKING:
-    from accelsim.baseline.measured_cpu import measure_cpu as measure
     from accelsim.compress.artifact import save
     from accelsim.compress.compressor import compress
     from accelsim.compress.describe import inspect
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from accelsim.report.demo import demo
     from accelsim.simulate.network import simulate
     from accelsim.study.compare import compare
+    from accelsim.study.measure import measure
     from accelsim.study.sweep import sweep
 
 __all__ = [
@@ -42,7 +42,7 @@ _HOMES = {
     "demo": ("accelsim.report.demo", "demo"),
     "inspect": ("accelsim.compress.describe", "inspect"),
     "load": ("accelsim.compress.loading", "load"),
-    "measure": ("accelsim.baseline.measured_cpu", "measure_cpu"),
+    "measure": ("accelsim.study.measure", "measure"),
     "save": ("accelsim.compress.artifact", "save"),
     "simulate": ("accelsim.simulate.network", "simulate"),
     "sweep": ("accelsim.study.sweep", "sweep"),

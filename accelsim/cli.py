@@ -294,19 +294,12 @@ def measure(
 
     Example: `accelsim measure cpu alexnet_fc --out cpu.json`
     """
-    from accelsim.baseline.measured_cpu import measure_cpu, save_measurement
-    from accelsim.hardware.accelerator import accelerator
+    from accelsim.baseline.measured_cpu import save_measurement
     from accelsim.report.comparison import print_measurement
-    from accelsim.simulate.network import open_session
+    from accelsim.study.measure import measure as run
 
     with _progress() as tell:
-        session = open_session(network, None, accelerator())
-        measurement = measure_cpu(
-            session.network,
-            activations=session.inputs.given,
-            repetitions=repetitions,
-            progress=tell,
-        )
+        measurement = run(network, target.value, repetitions=repetitions, progress=tell)
     if out:
         save_measurement(measurement, out)
     if as_json:

@@ -1,5 +1,6 @@
 """Layers that are codebook-compressed already, in `.npz`: codes, bias_codes, codebook, activations."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from accelsim.network.npz import layer_groups, read_arrays
 from accelsim.provenance import software_versions
 
 
-def has_codes(arrays: dict[str, Any]) -> bool:
-    """Whether arrays of an `.npz` file are of the compressed layout."""
-    return any("codes" in group for group in layer_groups(arrays).values())
+def has_codes(names: Iterable[str]) -> bool:
+    """Whether arrays of these names are of the compressed layout: one of them holds codes."""
+    return any(name.replace(".", "/").rpartition("/")[2] == "codes" for name in names)
 
 
 def load_codes_npz(path: Path) -> CompressedNetwork:

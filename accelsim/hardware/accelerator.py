@@ -23,7 +23,7 @@ Overflow: TypeAlias = Literal["error", "grow", "stream"]
 
 
 def _number(value: Any) -> Any:
-    """A whole number from text, which a Literal does not take from the command line by itself."""
+    """Turn text of digits into a number, which Literal does not do by itself."""
     return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
 

@@ -45,7 +45,7 @@ def sram(table: Path, node_nm: int, capacity_bytes: int, width_bits: int) -> Sra
         raise TechnologyError(
             f"{table.name}: an SRAM of {capacity_bytes} bytes, {width_bits} bits wide, is outside the "
             f"grid (up to {max(c for c, _ in grid)} bytes, {widths[-1]} bits): "
-            "use more PEs or narrower rows"
+            "use a smaller SRAM, more PEs or narrower rows"
         )
     values = np.zeros(len(FIELDS))
     for c, c_part in _between(capacities, capacity):

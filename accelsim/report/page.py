@@ -1,4 +1,4 @@
-"""One HTML file that holds a whole report: text, tables and pictures, and nothing from elsewhere."""
+"""One HTML file that holds a whole report: text, tables and pictures, nothing from elsewhere."""
 
 import base64
 import math
@@ -45,7 +45,11 @@ def write_page(
     """
     path = Path(path)
     html = "\n".join(_page(title, lead, sections, provenance or {}))
-    write_atomically(path, lambda file: file.write_text(html, encoding="utf-8") and None)
+
+    def write(file: Path) -> None:
+        file.write_text(html, encoding="utf-8")
+
+    write_atomically(path, write)
     return path
 
 
@@ -77,7 +81,7 @@ def _section(section: Section) -> Iterator[str]:
 
 
 def _table(caption: str, frame: "pd.DataFrame") -> Iterator[str]:
-    """A table that scrolls by itself if it is wider than the page."""
+    """Lay out a table that scrolls by itself if it is wider than the page."""
     columns = [(str(name), _is_number(frame[name])) for name in frame.columns]
     yield f'<div class="scroll"><table><caption>{escape(caption)}</caption><thead><tr>'
     yield "".join(_cell("th", label(name), right=right) for name, right in columns)

@@ -4,7 +4,7 @@ All fit 100 columns; on narrower terminals names are folded and numbers stay who
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 KIND_STYLES = {"simulated": "blue", "measured": "green", "published": "yellow", "estimate": "dim"}
 # What a sweep measures; every other column is one of its settings.
-SWEEP_MEASURES = {
+SWEEP_MEASURES: dict[str, tuple[str, Callable[[float], str]]] = {
     "cycles": ("Cycles", lambda value: f"{value:,.0f}"),
     "latency_us": ("Latency", time_text),
     "utilization_frac": ("Utilisation", percent),
@@ -49,8 +49,12 @@ class Footnotes:
         self._numbers: dict[str, int] = {}
 
     def mark(self, text: str) -> str:
-        """The text's number, or nothing for an empty text."""
+        """Return the text's number, or nothing for an empty text."""
         return str(self._numbers.setdefault(text, len(self._numbers) + 1)) if text else ""
+
+    def marks(self, *texts: Any) -> str:
+        """Numbers of several texts, without those that are empty or missing."""
+        return ",".join(self.mark(text) for text in map(_text, texts) if text)
 
     def render(self) -> RenderableType:
         """All texts with their numbers, each with a hanging indent."""
@@ -63,7 +67,7 @@ class Footnotes:
 
 
 def layers_table(result: "Result") -> RenderableType:
-    """A run layer by layer: size, cycles, time, utilisation, padding and energy; sums and notes."""
+    """Lay out a run layer by layer: size, cycles, time, utilisation, padding, energy; and notes."""
     table = _table(f"{result.network} on {result.machine.name}, {result.machine.pes} PEs")
     _columns(table, names=["Layer"], numbers=[
         "Out × in", "Cycles", "Latency", "Utilis.", "Padding", "Energy", "Weights in",
@@ -80,7 +84,7 @@ def layers_table(result: "Result") -> RenderableType:
 
 
 def energy_table(result: "Result") -> RenderableType:
-    """Energy by component over all layers: count, energy per action, energy, share, source."""
+    """Lay out energy by component over all layers: actions, energy, share, source."""
     table = _table(f"Energy of {result.network} on {result.machine.name}")
     _columns(table, names=["Component"], numbers=["Actions", "Each", "Energy", "Share", "Source"])
     notes = Footnotes()
@@ -98,7 +102,7 @@ def energy_table(result: "Result") -> RenderableType:
 
 
 def sizes_table(network_name: str, rows: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Compressed sizes of a network's layers, in the manner of Deep Compression's tables 2 to 5.
+    """Lay out the sizes of compressed layers, in the manner of Deep Compression's tables 2 to 5.
 
     rows: `LayerSizes.as_row()` with `layer`, one for each layer.
     """
@@ -114,7 +118,7 @@ def sizes_table(network_name: str, rows: Sequence[Mapping[str, Any]]) -> Rendera
         table,
         _lines(
             [
-                "Bits per stored weight and index are means after Huffman coding, padding included.",
+                "Bits per stored weight and index: means after Huffman coding, padding included.",
                 "Stored counts everything: weights, indices, codebooks, Huffman tables, segment "
                 "addresses and biases; dense is float32 with biases. 1 KB is 1024 bytes.",
             ]
@@ -123,7 +127,7 @@ def sizes_table(network_name: str, rows: Sequence[Mapping[str, Any]]) -> Rendera
 
 
 def inspection_table(inspection: "Inspection") -> RenderableType:
-    """What is in a network file: sizes if it is compressed, else shapes and densities."""
+    """Lay out what is in a network file: sizes if it is compressed, else shapes and densities."""
     if inspection.kind == "compressed":
         return sizes_table(inspection.name, inspection.layers)
     table = _table(f"{inspection.name} ({inspection.kind})")
@@ -141,7 +145,7 @@ def inspection_table(inspection: "Inspection") -> RenderableType:
 
 
 def comparison_table(table: "pd.DataFrame") -> RenderableType:
-    """Systems side by side with ratios to the first, kinds, and where each number is from.
+    """Lay out systems side by side with ratios to the first, kinds, and where each number is from.
 
     table: columns system, kind, latency_us, energy_uj, latency_ratio, energy_ratio, source, note.
     """
@@ -156,13 +160,16 @@ def comparison_table(table: "pd.DataFrame") -> RenderableType:
             Text(str(row["system"])), Text(str(row["kind"]), KIND_STYLES.get(row["kind"], "")),
             time_text(row["latency_us"]), _bold(ratio_text(row["latency_ratio"])),
             MISSING if _missing(energy_uj) else energy_text(1e6 * energy_uj),
-            _bold(ratio_text(row["energy_ratio"])), notes.mark(_source(row)),
+            _bold(ratio_text(row["energy_ratio"])), notes.marks(row.get("source"), row.get("note")),
         )  # fmt: skip
     return Group(shown, notes.render())
 
 
 def table_iv_table(frame: "pd.DataFrame") -> RenderableType:
-    """Our times beside EIE's published ones: columns layer, published_us, ours_us, difference_pct."""
+    """Lay out our times beside EIE's published ones.
+
+    frame: columns layer, published_us, ours_us, difference_pct, note.
+    """
     table = _table("Time per layer beside EIE, Table IV")
     _columns(table, names=["Layer"], numbers=["Published", "Ours", "Difference", "Note"])
     notes = Footnotes()
@@ -175,7 +182,7 @@ def table_iv_table(frame: "pd.DataFrame") -> RenderableType:
 
 
 def sweep_table(frame: "pd.DataFrame") -> RenderableType:
-    """Sweep points: the settings that differ, then what was measured; the best of each in bold.
+    """Lay out sweep points: the settings that differ, then the measures, the best of each in bold.
 
     frame: a row per point (`sum_over_layers`). Settings that all points share stand in the title.
     """
@@ -197,7 +204,7 @@ def sweep_table(frame: "pd.DataFrame") -> RenderableType:
 
 
 def measurement_table(measurement: "Measurement") -> RenderableType:
-    """What was measured on this computer: median, spread and energy of every kernel."""
+    """Lay out what was measured on this computer: median, spread and energy of every kernel."""
     table = _table(f"{measurement.network} on {measurement.device.cpu}, batch {measurement.batch}")
     _columns(table, names=["Layer", "Kernel", "Caches"], numbers=[
         "Median", "10th to 90th percentile", "Energy", "Samples",
@@ -288,7 +295,7 @@ def _size_cells(row: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def _size_total_cells(rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
-    """The cells of the whole network: sums, and means over its stored entries."""
+    """Cells of the whole network: sums, and means over its stored entries."""
     weights, entries, dense, stored = (
         sum(row[what] for row in rows)
         for what in ("n_weights", "n_entries", "dense_bits", "total_bits")
@@ -317,10 +324,6 @@ def _best_rows(frame: "pd.DataFrame", measures: Iterable[str]) -> dict[str, set[
         # Where all points are equal, none is the best.
         best[name] = rows if len(rows) < len(frame) else set()
     return best
-
-
-def _source(row: Mapping[Any, Any]) -> str:
-    return "; ".join(text for text in (_text(row.get("source")), _text(row.get("note"))) if text)
 
 
 def _shape(row: Mapping[str, Any]) -> str:

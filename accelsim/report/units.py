@@ -101,6 +101,6 @@ def setting(column: str, value: object) -> str:
 def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:
     if not math.isfinite(value):
         return MISSING
-    fits = [unit for unit in units if abs(float(f"{value:.2e}")) >= unit[0]]
+    fits = [unit for unit in units if abs(float(f"{value / unit[0]:.2e}")) >= 1]
     factor, name = fits[-1] if fits else units[0]
     return f"{number(value / factor)} {name}"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from accelsim.compress.layer import CompressedNetwork
-from accelsim.errors import NetworkError
+from accelsim.errors import InputError, NetworkError
 from accelsim.network.layers import Float32, check_activations
 from accelsim.network.npz import read_array, read_arrays
 
@@ -31,8 +31,11 @@ def network_inputs(
     """Input vectors from an argument, the network's own, or, with a note, drawn from `seed`.
 
     An array is the first layer's input; a mapping (or an `.npz` trace) gives layers by name, where
-    `inputs` stands for the first. Raises NetworkError where they do not fit.
+    `inputs` stands for the first. Raises NetworkError where they do not fit, InputError for a seed
+    below 0.
     """
+    if seed < 0:
+        raise InputError(f"seed={seed}: give 0 or more")
     notes: list[str] = []
     given = dict(network.activations)
     if activations is not None:

@@ -187,7 +187,9 @@ def _with_total(rows: list[BaselineRow], n_layers: int) -> list[BaselineRow]:
             total = None if None in energies else sum(e for e in energies if e is not None)
             latency_us = sum(row.latency_us for row in own)
             totals.append(
-                own[0]._replace(layer=TOTAL, latency_us=latency_us, energy_uj=total)
+                own[0]._replace(
+                    layer=TOTAL, latency_us=latency_us, energy_uj=total, note="sum over the layers"
+                )
             )
     return rows + totals
 

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from accelsim.errors import InputError
+from accelsim.files import write_atomically
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.provenance import software_versions
 from accelsim.simulate.session import Session
@@ -27,15 +28,11 @@ class PointStore:
 
     def __enter__(self) -> "PointStore":
         if self._path:
-            lines = self._read(self._path)
-            try:
-                self._file = self._path.open("w", encoding="utf-8")
-            except OSError as error:
-                raise InputError(f"{self._path}: cannot write: {error.strerror}") from None
-            self._append(self._header)
-            for line in lines:
-                self._append(line)
-                self._rows[line["point"]] = line["rows"]
+            records = self._read(self._path)
+            self._rows = {record["point"]: record["rows"] for record in records}
+            text = "".join(json.dumps(record) + "\n" for record in [self._header, *records])
+            write_atomically(self._path, lambda path: path.write_text(text, encoding="utf-8"))
+            self._file = self._path.open("a", encoding="utf-8")
         return self
 
     def __exit__(
@@ -55,12 +52,13 @@ class PointStore:
         """Keep the rows of a point."""
         self._rows[_key(machine)] = rows
         if self._file:
-            self._append({"point": _key(machine), "rows": rows})
-
-    def _append(self, record: dict[str, Any]) -> None:
-        assert self._file is not None
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+            try:
+                self._file.write(json.dumps({"point": _key(machine), "rows": rows}) + "\n")
+                self._file.flush()
+            except OSError as error:
+                raise InputError(
+                    f"{self._path}: cannot write: {error.strerror}: make room and run again to go on"
+                ) from None
 
     def _read(self, path: Path) -> list[dict[str, Any]]:
         if not path.exists():
@@ -75,6 +73,8 @@ class PointStore:
             records = [json.loads(line) for line in complete]
         except json.JSONDecodeError as error:
             raise InputError(f"{path}: damaged sweep store: {error}: delete it") from None
+        if not all(isinstance(r, dict) and r.keys() == {"point", "rows"} for r in records[1:]):
+            raise InputError(f"{path}: damaged sweep store: a line is not a point: delete it")
         if records and records[0] != self._header:
             raise InputError(
                 f"{path}: holds a sweep of another network, input or version: choose another file"

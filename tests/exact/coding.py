@@ -35,6 +35,7 @@ def slow_decode(text, n_pairs, code_words, run_words):
         end = at + 1
         while text[at:end] not in words:
             end += 1
+            assert end <= len(text)
         symbols.append(words[text[at:end]])
         at = end
     assert at == len(text)

@@ -8,7 +8,8 @@ from accelsim.compress.loading import load
 from accelsim.network.layers import Network
 from accelsim.simulate.network import simulate
 from accelsim.simulate.result import Result
-from exact.layers import ReferenceRow, data_dir, layer_of, reference_rows
+from exact.layers import ReferenceRow, alexnet_fc8, data_dir, layer_of, reference_rows
+from exact.stepped import fixed_point_output
 
 ROWS = reference_rows()
 SYNTHETIC_ROWS = [row for row in ROWS if row.recipe is not None]
@@ -101,9 +102,32 @@ def test_alexnet_fc8_computes_the_published_output(fc8):
     with np.load(data_dir() / "alexnet_fc8.npz") as arrays:
         published = arrays["output"]
     np.testing.assert_allclose(result.outputs, published, rtol=0, atol=1e-4)
-    # 16-bit fixed point: a rounding of half a unit per product at most, and there are 4,097 columns.
-    step = 2.0**-result.outputs_fixed.frac_bits
-    np.testing.assert_allclose(result.outputs_fixed.to_float(), published, atol=4097 * step)
+
+
+def test_alexnet_fc8_in_fixed_point_is_the_stepped_models(fc8):
+    result = simulate(fc8, "eie-64")
+    layer = alexnet_fc8()
+    act_frac, weight_frac = (most_frac_bits(v) for v in (layer.activations, layer.codebook))
+    out_frac = result.outputs_fixed.frac_bits
+    assert result.outputs_fixed.raw.tolist() == fixed_point_output(
+        layer.codes,
+        layer.bias_codes,
+        None,
+        layer.codebook,
+        layer.activations,
+        act_frac,
+        weight_frac,
+        out_frac,
+    )
+    assert result.rows[0]["saturated_additions"] == 0
+
+
+def most_frac_bits(values):
+    """Most fraction bits with which the largest magnitude fits 16 bits."""
+    frac = 30
+    while np.rint(float(np.abs(values).max()) * 2.0**frac) > 2**15 - 1:
+        frac -= 1
+    return frac
 
 
 def test_dense_activations_are_a_free_choice(fc8):

@@ -5,19 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
-from numpy.typing import NDArray
-
-from accelsim.compress.layer import CompressedLayer, CompressedNetwork
-from accelsim.compress.sparse import append_column, sparse_codes
-from accelsim.errors import NetworkError
-from accelsim.hardware.accelerator import Accelerator, accelerator
-from accelsim.hardware.decoders import HuffmanDecoder
-from accelsim.hardware.decoders.huffman import column_bit_addresses, pe_stream
-from accelsim.hardware.interleave import InterleavedLayer, interleave
-from accelsim.simulate.session import Session
 from exact.stepped import (
     PIPELINE_DRAIN_CYCLES,
     HuffmanStorage,
@@ -31,6 +18,19 @@ from exact.stepped import (
     simulate_stepped,
     with_bias_column,
 )
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
+
+from accelsim.compress.layer import CompressedLayer, CompressedNetwork
+from accelsim.compress.sparse import append_column, sparse_codes
+from accelsim.errors import NetworkError
+from accelsim.hardware.accelerator import Accelerator, accelerator
+from accelsim.hardware.decoders import HuffmanDecoder
+from accelsim.hardware.decoders.huffman import column_bit_addresses, pe_stream
+from accelsim.hardware.interleave import InterleavedLayer, interleave
+from accelsim.simulate.session import Session
 
 MAX_FRAC_BITS = 30
 FLOAT32_ROUNDING = 2.0**-24
@@ -103,7 +103,9 @@ def layers(draw, max_size: int = 40, max_code_bits: int = 8, max_scale: int = 0)
     if sign == "mixed":
         values *= rng.choice([-1, 1], n_in)
     if some_tiny:  # these round to zero in 16 bits, and some of them in 32
-        values = np.where(rng.random(n_in) < 0.2, values * 2.0 ** -rng.integers(10, 40, n_in), values)
+        values = np.where(
+            rng.random(n_in) < 0.2, values * 2.0 ** -rng.integers(10, 40, n_in), values
+        )
     values[rng.random(n_in) >= activation_density] = 0
     codebook = np.concatenate([[0], rng.standard_normal(n_codes - 1)]) * weight_scale
     bias = rng.standard_normal(n_out) * (rng.random(n_out) < 0.7) * weight_scale
@@ -268,7 +270,12 @@ def test_counts_that_outgrow_their_narrow_arrays(n_out, n_in, pes, run_bits, dec
         activations=np.where(rng.random(n_in) < 0.8, 1, 0).astype(np.float32),
     )
     machine = accelerator(
-        "eie-64", pes=pes, run_bits=run_bits, row_bits=4 + run_bits, decoder=decoder, overflow="grow"
+        "eie-64",
+        pes=pes,
+        run_bits=run_bits,
+        row_bits=4 + run_bits,
+        decoder=decoder,
+        overflow="grow",
     )
     check_against_twin(case, machine)
 
@@ -401,7 +408,7 @@ def test_fixed_point_outputs_are_equal_bit_for_bit(case, bits, given_frac):
     check_fixed_point(case, bits, given_frac)
 
 
-@settings(QUIET, max_examples=80)
+@settings(QUIET, max_examples=150)
 @given(case=layers(max_size=16), bits=st.sampled_from([16, 32]), too_many=st.integers(0, 6))
 def test_fixed_point_saturates_as_the_twin_does(case, bits, too_many):
     """More fraction bits than the sums leave room for."""
@@ -427,6 +434,24 @@ def test_sums_that_go_beyond_a_word_saturate_and_come_back(bits, sign):
         one = 1 << frac
         limit = 2 * one - 1 if sign > 0 else -2 * one
         assert result.outputs_fixed.raw.tolist() == [limit - sign * one]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_exact_bias_saturates_as_it_is_added(sign):
+    case = Case(
+        codes=np.array([[1], [1], [0]], dtype=np.uint8),
+        bias_codes=None,
+        bias=np.array([sign, -sign, sign], dtype=np.float32),
+        codebook=np.array([0, sign], dtype=np.float32),
+        activations=np.array([1], dtype=np.float32),
+    )
+    assert check_fixed_point(case, 16, 14) == (sign > 0)  # 1.0 is half of the range
+    machine = accelerator("eie-64", activation_frac_bits=14)
+    result = case.session.run(machine)
+    limit = 2**15 - 1 if sign > 0 else -(2**15)
+    # 1 + 1 is one too many in two's complement, -1 - 1 just fits.
+    assert result.outputs_fixed.raw.tolist() == [limit, 0, sign * 2**14]
+    assert result.rows[0]["saturated_additions"] == (1 if sign > 0 else 0)
 
 
 # --- conventions ---

@@ -2,6 +2,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from exact.layers import data_dir
 
 from accelsim.compress.layer import CompressedLayer, CompressedNetwork
 from accelsim.compress.loading import load
@@ -15,7 +16,6 @@ from accelsim.hardware.technology import dram, technology
 from accelsim.kernels.types import ColumnPlan
 from accelsim.simulate.network import simulate
 from accelsim.simulate.session import Session
-from exact.layers import data_dir
 
 COUNTERS = Counters(**{field.name: 1000 + 7 * i for i, field in enumerate(fields(Counters))})
 EMPTY = ColumnPlan(*[np.zeros((1, 1), dtype=np.uint8)] * 5)
@@ -242,7 +242,8 @@ def test_huffman_tables_take_area():
 
 
 @pytest.mark.parametrize(
-    ("pes", "nodes"), [(1, 1), (4, 1), (5, 2 + 1), (16, 4 + 1), (64, 21), (256, 85), (65, 17 + 5 + 2 + 1)]
+    ("pes", "nodes"),
+    [(1, 1), (4, 1), (5, 2 + 1), (16, 4 + 1), (64, 21), (256, 85), (65, 17 + 5 + 2 + 1)],
 )
 def test_nodes_of_the_non_zero_detection_tree(pes, nodes):
     assert lnzd_nodes(pes) == nodes

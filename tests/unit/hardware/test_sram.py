@@ -53,7 +53,9 @@ def test_between_grid_points_logarithms_are_linear(tmp_path):
     # In both directions at once: at the geometric middle of four points, their geometric mean.
     corners = [(4, 4), (4, 16), (16, 4), (16, 16)]
     square = {c: [float(n)] * 4 for n, c in enumerate(corners, start=1)}
-    assert values_of(sram(write_grid(tmp_path / "square.csv", square), 45, 8, 8)) == pytest.approx([24**0.25] * 4)
+    assert values_of(sram(write_grid(tmp_path / "square.csv", square), 45, 8, 8)) == pytest.approx(
+        [24**0.25] * 4
+    )
 
 
 # --- how far off interpolation is: each inner grid point, guessed from its two neighbours ---
@@ -157,7 +159,7 @@ def test_a_damaged_row_is_named_by_its_line(tmp_path, row):
 def test_a_missing_column_is_named(tmp_path):
     path = tmp_path / "grid.csv"
     path.write_text("node_nm,capacity_bytes,width_bits\n45,512,8\n", encoding="utf-8")
-    with pytest.raises(TechnologyError, match="line 2: .*read_energy_pj"):
+    with pytest.raises(TechnologyError, match=r"line 2: .*read_energy_pj"):
         sram(path, 45, 512, 8)
 
 

@@ -1,19 +1,26 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
+from exact.stepped import fixed_point_output
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
 
 from accelsim.compress.layer import CompressedLayer, CompressedNetwork
 from accelsim.compress.sparse import append_column, sparse_codes
-from accelsim.errors import CapacityError, HardwareError, NetworkError, TechnologyError
+from accelsim.errors import (
+    CapacityError,
+    HardwareError,
+    InputError,
+    NetworkError,
+    TechnologyError,
+)
 from accelsim.hardware.accelerator import Accelerator, accelerator
 from accelsim.hardware.technology import TABLES
 from accelsim.network.layers import Layer, Network
 from accelsim.simulate.network import open_session, simulate
 from accelsim.simulate.session import Session
-from exact.stepped import fixed_point_output
 
 MACHINE = accelerator("eie-64", pes=4, overflow="grow")
 CODE_BITS = 3
@@ -152,9 +159,7 @@ def test_each_layer_runs_on_the_fixed_point_output_of_the_one_before(
     network, vector, bits, given_frac
 ):
     _, peaks = float_chain(network, vector)
-    out_fracs = [
-        most_frac_bits(peak, bits) if given_frac is None else given_frac for peak in peaks
-    ]
+    out_fracs = [most_frac_bits(peak, bits) if given_frac is None else given_frac for peak in peaks]
     machine = MACHINE.replace(arithmetic_bits=bits, activation_frac_bits=given_frac)
     result = Session(network, vector).run(machine)
     chain = fixed_chain(network, vector, bits, out_fracs)
@@ -271,7 +276,9 @@ def test_a_batch_is_the_sum_of_its_vectors(network, overflow):
     for index, row in enumerate(together.rows):
         for count in sums:
             assert row[count] == sum(one.rows[index][count] for one in single), count
-        assert row["energy_pj"] == pytest.approx(sum(one.rows[index]["energy_pj"] for one in single))
+        assert row["energy_pj"] == pytest.approx(
+            sum(one.rows[index]["energy_pj"] for one in single)
+        )
         for name, counts in together.layer_results[index].pes.items():
             assert_array_equal(counts, sum(one.layer_results[index].pes[name] for one in single))
     assert together.outputs.shape == (3, 6)
@@ -283,6 +290,12 @@ def test_a_batch_of_one_keeps_its_axis(network, vector):
     result = Session(network, vector[None]).run(MACHINE)
     assert result.outputs.shape == result.outputs_fixed.raw.shape == (1, 6)
     assert Session(network, vector).run(MACHINE).outputs.shape == (6,)
+
+
+def test_a_trace_with_one_batch_has_a_batch_of_outputs(network):
+    trace = trace_of(network)
+    result = Session(network, trace | {"a": trace["a"][None]}).run(MACHINE)
+    assert_array_equal(result.outputs, Session(network, trace).run(MACHINE).outputs[None])
 
 
 def test_independent_layers_take_their_own_inputs_only():
@@ -355,6 +368,11 @@ def test_without_an_input_a_dense_one_is_drawn_and_said_so(network):
 def test_inputs_that_do_not_fit_are_refused(network, activations, message):
     with pytest.raises(NetworkError, match=message):
         Session(network, activations)
+
+
+def test_a_seed_below_zero_is_refused(network):
+    with pytest.raises(InputError, match="seed=-1: give 0 or more"):
+        Session(network, seed=-1)
 
 
 def test_a_trace_without_a_known_name_is_refused_with_what_it_holds(network, tmp_path):
@@ -438,6 +456,27 @@ def test_each_field_matters(network, vector, field, column):
     machine = MACHINE.replace(**{field: OTHER_VALUES[field]})
     before, after = (Session(network, vector).run(m).rows for m in (MACHINE, machine))
     assert [row[column] for row in before] != [row[column] for row in after]
+
+
+def test_the_longest_word_matters_and_does_not_leak():
+    """Counts like Fibonacci's make the best code as deep as it can be: 11 bits for 12 codes."""
+    counts = [1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144]
+    codes = np.random.default_rng(0).permutation(np.repeat(np.arange(1, 13), counts))
+    layer = dataclasses.replace(
+        make_layer("a", 47, 8, seed=1, bias=None),
+        sparse=sparse_codes(codes.reshape(47, 8).astype(np.uint8)),
+        codebook=np.arange(16, dtype=np.float32),
+        code_bits=4,
+    )
+    session = Session(CompressedNetwork("net", (layer,)), np.ones(8))
+    machine = MACHINE.replace(pes=1, decoder="huffman", row_bits=16)
+    table_read_pj = {}
+    for longest in (8, 11, 15):
+        result = session.run(machine.replace(max_code_length=longest))
+        same(result, Session(session.network, np.ones(8)).run(result.machine))
+        (tables,) = (t for t in result.layer_results[0].energy if t.component == "Huffman tables")
+        table_read_pj[longest] = tables.energy_per_action_pj
+    assert table_read_pj[8] < table_read_pj[11] == table_read_pj[15]
 
 
 def test_a_failed_run_leaves_the_session_usable(network, vector):
@@ -574,7 +613,7 @@ def test_formats_too_far_apart_are_an_error():
     codebook = np.array([0, *[2.0**40] * 7], dtype=np.float32)
     layer = make_layer("a", 5, 20, seed=1, bias=None, codebook=codebook)
     session = Session(CompressedNetwork("net", (layer,)), np.full(20, 2.0**20))
-    with pytest.raises(NetworkError, match="layer 'a': .*too far apart for 16-bit"):
+    with pytest.raises(NetworkError, match=r"layer 'a': .*too far apart for 16-bit"):
         session.run(MACHINE.replace(activation_frac_bits=30))
 
 

@@ -1,0 +1,173 @@
+import io
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from accelsim.baseline.measurement import Timing
+from accelsim.compress.compressor import compress
+from accelsim.compress.describe import inspect
+from accelsim.network.npz import load_npz
+from accelsim.report.tables import (
+    Footnotes,
+    comparison_table,
+    energy_table,
+    inspection_table,
+    layers_table,
+    measurement_table,
+    sizes_table,
+    sweep_table,
+    table_iv_table,
+)
+
+
+def shown(table, width=100, styles=False):
+    console = Console(width=width, record=True, force_terminal=True, file=io.StringIO())
+    console.print(table)
+    plain = console.export_text(clear=False, styles=False)
+    assert all(len(line) <= width for line in plain.splitlines())
+    assert "…" not in plain
+    return console.export_text(styles=styles)
+
+
+def one_line(text):
+    return " ".join(text.split())
+
+
+def test_layers(result):
+    text = shown(layers_table(result))
+    assert "first[bold]" in text
+    assert "100 × 200" in text
+    assert f"{result.total['cycles']:,}" in text
+    assert "mean power" in text
+    for note in result.notes:
+        assert note in one_line(text)
+
+
+def test_energy_adds_layers_and_numbers_sources(result):
+    text = shown(energy_table(result))
+    assert text.count("weight SRAM") == 1
+    assert "100.0%" not in text
+    for source in result.energy["source"].unique():
+        assert source in one_line(text)
+
+
+def test_footnotes_number_a_text_once():
+    notes = Footnotes()
+    assert [notes.mark(text) for text in ("a", "b", "a", "")] == ["1", "2", "1", ""]
+    assert notes.marks("b", None, math.nan, "a") == "2,1"
+    assert one_line(shown(notes.render())) == "1 a 2 b"
+
+
+@pytest.fixture
+def small(tmp_path):
+    rng = np.random.default_rng(0)
+    layers = {f"layer{i}/weights": rng.normal(size=(64, 64)).astype(np.float32) for i in (0, 1)}
+    np.savez(tmp_path / "small.npz", **layers)
+    return load_npz(tmp_path / "small.npz")
+
+
+def test_sizes(small):
+    network = compress(small, density=0.25)
+    rows = [{"layer": layer.name, **layer.sizes.as_row()} for layer in network.layers]
+    text = shown(sizes_table("small [net]", rows))
+    assert "small [net], compressed" in text
+    assert "25.0%" in text
+    assert "8,192" in text  # weights of both layers
+    assert "32.0 KB" in text
+    assert shown(inspection_table(inspect(network))) != ""
+
+
+def test_inspection_of_a_dense_network(small):
+    text = shown(inspection_table(inspect(small)))
+    assert "(dense)" in text
+    assert "Dense, in float32: 32.0 KB" in text
+
+
+@pytest.mark.parametrize("n", [1, 12])
+def test_comparison(systems, n):
+    text = shown(comparison_table(systems(n)))
+    assert "9.90 µs" in text
+    assert "1.0×" in text
+    if n == 12:
+        assert "1,734×" in text
+        assert "1 simulated" in text
+        assert "2 Han et al., EIE, ISCA 2016, Table IV" in text
+        assert "3 memory bandwidth only" in text
+        assert " 2,3 " in text
+
+
+def test_comparison_marks_what_is_missing(systems):
+    row = next(
+        line for line in shown(comparison_table(systems(10))).splitlines() if "310 µs" in line
+    )
+    assert row.split()[-3:] == ["—", "—", "2"]
+
+
+def test_ratios_are_bold(systems):
+    assert "\x1b[1m 1.0×\x1b[0m" in shown(comparison_table(systems(2)), styles=True)
+
+
+def test_names_are_not_markup(systems):
+    table = systems(1).assign(system="[red]x[/red]", source="[link=http://a]b[/link]")
+    text = shown(comparison_table(table))
+    assert "[red]x[/red]" in text
+    assert "[link=http://a]b[/link]" in text
+
+
+def test_table_iv():
+    frame = pd.DataFrame(
+        {
+            "layer": ["Alex-6", "Alex-8"],
+            "published_us": [30.3, 9.9],
+            "ours_us": [29.3, 9.9075],
+            "difference_pct": [-3.3, 0.0758],
+            "note": ["synthetic weights", "real weights"],
+        }
+    )
+    text = shown(table_iv_table(frame))
+    assert "-3.3%" in text
+    assert "+0.1%" in text
+    assert "2 real weights" in text
+
+
+def test_sweep_shows_what_varies_and_marks_the_best(points):
+    text = shown(sweep_table(points), styles=True)
+    assert "PEs" in text
+    assert "queue depth" in text
+    single = points[points["queue_depth"] == 8].assign(decoder="fixed", area_mm2=4.5)
+    text = shown(sweep_table(single), styles=True)
+    assert "9 points, queue depth 8, decoder fixed" in text
+    assert "\x1b[1m 4.5" not in text  # all the same: none is best
+    best = next(line for line in text.splitlines() if "\x1b[1m  2,562\x1b" in line)
+    assert " 256 " in best
+
+
+def test_sweep_with_missing_values_and_other_columns(points):
+    points["area_mm2"] = np.nan
+    points["grown"] = ["[x]", None] * 9
+    text = shown(sweep_table(points.head(4)))
+    assert "—" in text
+    assert "[x]" in text
+
+
+def test_measurement():
+    timing = Timing(cache="warm", loops=3, samples_us=(1.0, 2.0, 3.0), energy_uj=None)
+    kernel = SimpleNamespace(kernel="sparse CSR", timings=[timing])
+    layer = SimpleNamespace(name="fc[x]", kernels=[kernel])
+    device = SimpleNamespace(cpu="Intel(R) Xeon(R) CPU")
+    measurement = SimpleNamespace(
+        network="net", batch=1, device=device, energy_zones=(), layers=[layer]
+    )
+    text = shown(measurement_table(measurement))
+    assert "2.00 µs" in text
+    assert "1.20 µs to 2.80 µs" in text
+    assert "none could be read" in text
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_narrow_terminals_fold_names(systems, width):
+    shown(comparison_table(systems(12)), width)
