@@ -43,7 +43,9 @@ HardwareOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", metavar="FIELD=VALUE", help="Change a machine field; may be repeated."),
+    typer.Option(
+        "--set", "-s", metavar="FIELD=VALUE", help="Change a machine field; may be repeated."
+    ),
 ]
 InputOption = Annotated[
     str | None,
@@ -109,7 +111,9 @@ def compress(
     loaded = load(network)
     if isinstance(loaded, CompressedNetwork):
         if density:
-            raise InputError(f"{network}: is compressed already: leave out --density, or give dense weights")
+            raise InputError(
+                f"{network}: is compressed already: leave out --density, or give dense weights"
+            )
         compressed = loaded
     else:
         with _progress() as tell:
@@ -147,7 +151,9 @@ def simulate(
     inputs: InputOption = None,
     csv: Annotated[
         Path | None,
-        typer.Option("--csv", metavar="FOLDER", help="Also write layers, pes, energy, area as CSV."),
+        typer.Option(
+            "--csv", metavar="FOLDER", help="Also write layers, pes, energy, area as CSV."
+        ),
     ] = None,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -185,7 +191,9 @@ def compare(
     ] = True,
     record: Annotated[
         list[Path] | None,
-        typer.Option("--with", metavar="RECORD", help="Add a measurement made by `accelsim measure`."),
+        typer.Option(
+            "--with", metavar="RECORD", help="Add a measurement made by `accelsim measure`."
+        ),
     ] = None,
     layer: Annotated[
         str | None, typer.Option(help="Show this layer instead of the whole network.")
@@ -354,7 +362,9 @@ def _densities(texts: list[str] | None) -> float | dict[str, float] | None:
             raise InputError(f"--density {text}: write a fraction, or layer=fraction") from None
         if not equals:
             if len(texts) > 1:
-                raise InputError(f"--density {text}: give one for all layers, or layer=fraction for each")
+                raise InputError(
+                    f"--density {text}: give one for all layers, or layer=fraction for each"
+                )
             return value
         by_layer[layer] = value
     return by_layer

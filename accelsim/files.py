@@ -19,7 +19,9 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
-        raise InputError(f"{path}: cannot write there: {error.strerror}: choose another folder") from None
+        raise InputError(
+            f"{path}: cannot write there: {error.strerror}: choose another folder"
+        ) from None
     os.close(handle)
     temporary = Path(name)
     try:
@@ -28,7 +30,9 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot write: {error.strerror}: free space or rights are missing") from None
+        raise InputError(
+            f"{path}: cannot write: {error.strerror}: free space or rights are missing"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 

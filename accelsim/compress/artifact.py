@@ -197,9 +197,7 @@ def _describe(layer: CompressedLayer, parts: dict[str, Any]) -> _Layer:
 
 
 def _fingerprint(array: Any) -> _Tensor:
-    return _Tensor(
-        dtype=str(array.dtype), shape=list(array.shape), sha256=_digest(array.tobytes())
-    )
+    return _Tensor(dtype=str(array.dtype), shape=list(array.shape), sha256=_digest(array.tobytes()))
 
 
 def _rebuild(layer: _Layer, parts: dict[str, Any]) -> CompressedLayer:
@@ -314,7 +312,9 @@ def _read_manifest(path: Path, metadata: dict[str, str]) -> _Manifest:
     try:
         return _Manifest.model_validate_json(manifest)
     except ValidationError as error:
-        raise _damaged(path, f"manifest: {first_problem(error, list(_Manifest.model_fields))}") from None
+        raise _damaged(
+            path, f"manifest: {first_problem(error, list(_Manifest.model_fields))}"
+        ) from None
 
 
 def _damaged(path: Path, what: str) -> FileFormatError:

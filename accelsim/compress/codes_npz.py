@@ -102,4 +102,6 @@ def _codes(values: Any, what: str, ndim: int, n_codes: int) -> Any:
 
 def _check_rows(name: str, field: str, values: Any, n_out: int) -> None:
     if values.shape != (n_out,):
-        raise NetworkError(f"layer '{name}': {field} has shape {values.shape}, codes need ({n_out},)")
+        raise NetworkError(
+            f"layer '{name}': {field} has shape {values.shape}, codes need ({n_out},)"
+        )

@@ -78,9 +78,12 @@ def _compressed(network: CompressedNetwork, file_bytes: int | None) -> Inspectio
 def _uncompressed(network: Network, file_bytes: int | None) -> Inspection:
     return Inspection(
         name=network.name,
-        kind="dense" if all(layer.weights is not None for layer in network.layers) else "shape-only",
+        kind="dense"
+        if all(layer.weights is not None for layer in network.layers)
+        else "shape-only",
         layers=[_describe(layer) for layer in network.layers],
-        dense_bytes=4 * sum(layer.n_weights + layer.n_out * layer.has_bias for layer in network.layers),
+        dense_bytes=4
+        * sum(layer.n_weights + layer.n_out * layer.has_bias for layer in network.layers),
         size_bytes=None,
         compression_ratio=None,
         paper_compression_ratio=None,

@@ -165,7 +165,14 @@ def encode_stream(
         part = slice(min(code.size, segment * quarter), min(code.size, (segment + 1) * quarter))
         bit = int(
             kernels.encode_pairs(
-                code[part], run[part], codes.words, codes.lengths, runs.words, runs.lengths, bit, words
+                code[part],
+                run[part],
+                codes.words,
+                codes.lengths,
+                runs.words,
+                runs.lengths,
+                bit,
+                words,
             )
         )
     return HuffmanStream(words, starts, n_bits, code.size)

@@ -168,22 +168,22 @@ def _check_softmax(layers: tuple[CompressedLayer, ...]) -> None:
 
 
 def _same_fields(one: CompressedLayer, other: CompressedLayer) -> bool:
-    return all(
-        _same(getattr(one, name), getattr(other, name)) for name in one.__dataclass_fields__
-    )
+    return all(_same(getattr(one, name), getattr(other, name)) for name in one.__dataclass_fields__)
 
 
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, SparseCodes):
         return all(_same(a, b) for a, b in zip(one, other, strict=True))
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-        return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+        return (
+            one.dtype == other.dtype
+            and one.shape == other.shape
+            and one.tobytes() == other.tobytes()
+        )
     return bool(type(one) is type(other) and one == other)
 
 
-def decoded_sparse(
-    code: UInt8, run: UInt8, n_rows: int, n_cols: int
-) -> SparseCodes:
+def decoded_sparse(code: UInt8, run: UInt8, n_rows: int, n_cols: int) -> SparseCodes:
     """Columns from stored entries. Raises NetworkError if an entry lies outside [n_rows, n_cols]."""
     nnz = int(np.count_nonzero(code))
     sparse = SparseCodes(
@@ -192,5 +192,7 @@ def decoded_sparse(
         np.empty(nnz, dtype=np.uint8),
     )
     if csc.decode_flat(code, run, n_rows, n_cols, sparse.col_ptr, sparse.rows, sparse.codes) != nnz:
-        raise NetworkError(f"stored entries reach beyond the matrix of {n_rows} rows, {n_cols} columns")
+        raise NetworkError(
+            f"stored entries reach beyond the matrix of {n_rows} rows, {n_cols} columns"
+        )
     return sparse

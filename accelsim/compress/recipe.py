@@ -58,6 +58,8 @@ def first_problem(error: ValidationError, known: list[str]) -> str:
     branches = [other for other in problems if other["loc"][:1] == problems[0]["loc"][:1]]
     problem = max(branches, key=lambda branch: len(branch["loc"]))
     place = ".".join(str(part) for part in problem["loc"] if not UNION_BRANCH.fullmatch(str(part)))
+    if problem["type"] == "extra_forbidden" and len(problem["loc"]) > 1:
+        return f"unknown field '{place}': remove it or correct its spelling"
     if problem["type"] == "extra_forbidden":
         return f"unknown field '{place}'{closest(place, known, 'fields')}"
     if problem["type"] == "missing":

@@ -133,7 +133,9 @@ def _validated(fields: dict[str, Any], place: str) -> Accelerator:
     try:
         return Accelerator(**fields)
     except ValidationError as error:
-        raise HardwareError(f"{place}: {first_problem(error, list(Accelerator.model_fields))}") from None
+        raise HardwareError(
+            f"{place}: {first_problem(error, list(Accelerator.model_fields))}"
+        ) from None
 
 
 def parse_override(text: str) -> tuple[str, Any]:

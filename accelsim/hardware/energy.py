@@ -1,5 +1,6 @@
 """Energy, power and area: counters times technology, one term per component, nothing twice."""
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from accelsim.hardware.accelerator import Accelerator
@@ -13,7 +14,8 @@ from accelsim.hardware.technology import Dram, Technology
 POINTER_BANKS = 2
 
 
-class EnergyTerm(NamedTuple):
+@dataclass(frozen=True)
+class EnergyTerm:
     """One component's energy: count times energy per action (pJ), and where the latter is from."""
 
     component: str
@@ -244,9 +246,13 @@ def array_area(machine: Accelerator, srams: Macros, technology: Technology) -> l
     terms = [
         AreaTerm("weight SRAM", machine.pes * srams.weight.area_mm2, srams.weight.source),
         AreaTerm(
-            "pointer SRAM", machine.pes * POINTER_BANKS * srams.pointer.area_mm2, srams.pointer.source
+            "pointer SRAM",
+            machine.pes * POINTER_BANKS * srams.pointer.area_mm2,
+            srams.pointer.source,
         ),
-        AreaTerm("activation SRAM", machine.pes * srams.activation.area_mm2, srams.activation.source),
+        AreaTerm(
+            "activation SRAM", machine.pes * srams.activation.area_mm2, srams.activation.source
+        ),
     ]
     if srams.tables is not None:
         terms.append(

@@ -68,7 +68,9 @@ def allocate(needs: list[LayerNeed], pointer_bits: int, machine: Accelerator) ->
             if wanted <= capacity[memory]:
                 continue
             if machine.overflow == "error":
-                raise CapacityError(_too_small(need.name, memory, wanted, capacity[memory], machine))
+                raise CapacityError(
+                    _too_small(need.name, memory, wanted, capacity[memory], machine)
+                )
             if machine.overflow == "stream":
                 streamed.add(need.name)
                 continue

@@ -88,7 +88,9 @@ def _read_row(grid: Grid, table: Path, node_nm: int, line: int, row: dict[str, s
         key = (int(row["capacity_bytes"]), int(row["width_bits"]))
         node = int(row["node_nm"])
     except (KeyError, TypeError, ValueError) as error:
-        raise TechnologyError(f"{table}, line {line}: not a number or a missing column: {error}") from None
+        raise TechnologyError(
+            f"{table}, line {line}: not a number or a missing column: {error}"
+        ) from None
     if min(values) <= 0 or min(key) <= 0 or not np.isfinite(values).all():
         raise TechnologyError(f"{table}, line {line}: values must be above 0")
     if node == node_nm:

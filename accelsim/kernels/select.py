@@ -50,7 +50,13 @@ def count_kept(bits: Array, threshold: int, ties: int, per_column: Array) -> Non
 
 @jit
 def gather_kept(
-    weights: Array, bits: Array, threshold: int, ties: int, cursor: Array, rows: Array, values: Array
+    weights: Array,
+    bits: Array,
+    threshold: int,
+    ties: int,
+    cursor: Array,
+    rows: Array,
+    values: Array,
 ) -> None:
     """Move the survivors into columns.
 

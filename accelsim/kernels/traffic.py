@@ -82,5 +82,3 @@ def measure_layer(
     sum_columns(padding, columns, tally[1])
     sum_columns(service, columns, tally[2])
     count_row_reads(first_row, last_row, columns, tally[3], register)
-
-

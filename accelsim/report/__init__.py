@@ -4,7 +4,6 @@
     figures   matplotlib pictures: comparison, energy breakdown, sweep, balance of the PEs
     page      one HTML file with text, tables and pictures in it
     units     numbers as people read them
-    style     how pictures look, and how they are written
 
 Nothing is imported here: matplotlib is loaded only by who draws.
 """

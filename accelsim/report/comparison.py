@@ -51,8 +51,8 @@ def comparison_sections(
     """Draw the figures into `folder`; return the page's sections."""
     rows = rows_of(comparison, layer)
     what = rows["layer"].iloc[0]
-    systems = draw_comparison(rows, folder / "comparison.png")
-    energy = draw_energy_breakdown(comparison.energy, folder / "energy.png")
+    systems = draw_comparison(rows, folder / "comparison.png", title=f"{comparison.network}: {what}")
+    energy = draw_energy_breakdown(comparison.energy, folder / "energy.png", title=comparison.network)
     sections = [
         Section(
             f"Systems side by side ({what})",
@@ -102,7 +102,9 @@ def rows_of(comparison: Comparison, layer: str | None = None) -> "pd.DataFrame":
 
 
 def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    import pandas as pd
+
     return [
-        {key: None if value != value else value for key, value in row.items()}  # NaN is not itself
+        {str(key): None if pd.isna(value) else value for key, value in row.items()}
         for row in frame.to_dict(orient="records")
     ]

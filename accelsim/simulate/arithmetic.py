@@ -73,9 +73,7 @@ def float_output(layer: CompressedLayer, inputs: Any) -> LayerOutput:
             vector = np.append(vector, np.float32(1))
         peak = max(
             peak,
-            compute.accumulate_float(
-                *layer.sparse, layer.codebook, vector, accumulators, scratch
-            ),
+            compute.accumulate_float(*layer.sparse, layer.codebook, vector, accumulators, scratch),
         )
     if layer.bias is not None:
         values += layer.bias

@@ -25,9 +25,7 @@ class Inputs(NamedTuple):
     notes: tuple[str, ...]
 
 
-def network_inputs(
-    network: CompressedNetwork, activations: ActivationsLike, seed: int
-) -> Inputs:
+def network_inputs(network: CompressedNetwork, activations: ActivationsLike, seed: int) -> Inputs:
     """Input vectors from an argument, the network's own, or, with a note, drawn from `seed`.
 
     An array is the first layer's input; a mapping (or an `.npz` trace) gives layers by name, where
@@ -63,7 +61,12 @@ def _by_name(network: CompressedNetwork, activations: Any) -> dict[str, Float32]
             activations = _trace(network, path, activations)
     if isinstance(activations, Mapping):
         return {first if name == "inputs" else name: v for name, v in activations.items()}
-    return {first: np.asarray(activations)}
+    try:
+        return {first: np.asarray(activations)}
+    except ValueError:
+        raise NetworkError(
+            "activations: rows of different lengths: give [n_in] or [batch, n_in]"
+        ) from None
 
 
 def _trace(network: CompressedNetwork, path: Path, arrays: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,14 @@ class Timing(NamedTuple):
     ready: Any
 
 
+class VectorRun(NamedTuple):
+    """One input vector on one layer."""
+
+    broadcasts: Broadcasts
+    traffic: Traffic
+    timing: Timing
+
+
 class PeArray:
     """One decoded layer with its scratch memory, ready for any number of vectors.
 
@@ -66,9 +74,7 @@ class PeArray:
 
     def broadcasts(self, activations: Any) -> Broadcasts:
         """What a vector number[n_in] broadcasts (its non-zero values, then the bias)."""
-        n = timing.scan_activations(
-            activations, self.pes, self.has_bias, self._columns, self._gaps
-        )
+        n = timing.scan_activations(activations, self.pes, self.has_bias, self._columns, self._gaps)
         return Broadcasts(self._columns[:n].copy(), self._gaps[:n].copy())
 
     def traffic(self, broadcasts: Broadcasts) -> Traffic:

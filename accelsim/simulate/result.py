@@ -60,7 +60,9 @@ class Result:
 
         return pd.concat(
             [
-                pd.DataFrame({"layer": layer.row["name"], "pe": range(self.machine.pes), **layer.pes})
+                pd.DataFrame(
+                    {"layer": layer.row["name"], "pe": range(self.machine.pes), **layer.pes}
+                )
                 for layer in self.layer_results
             ],
             ignore_index=True,

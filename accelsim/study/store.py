@@ -31,7 +31,7 @@ class PointStore:
             records = self._read(self._path)
             self._rows = {record["point"]: record["rows"] for record in records}
             text = "".join(json.dumps(record) + "\n" for record in [self._header, *records])
-            write_atomically(self._path, lambda path: path.write_text(text, encoding="utf-8"))
+            write_atomically(self._path, lambda path: _write(path, text))
             self._file = self._path.open("a", encoding="utf-8")
         return self
 
@@ -80,6 +80,10 @@ class PointStore:
                 f"{path}: holds a sweep of another network, input or version: choose another file"
             )
         return records[1:]
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def _key(machine: Accelerator) -> str:

@@ -65,7 +65,9 @@ def grid(base: Accelerator, fields: Mapping[str, Any]) -> list[Accelerator]:
     for name, values in lists.items():
         if not values:
             raise HardwareError(f"sweep: '{name}' has no values: give at least one")
-    order = sorted(lists, key=lambda name: LAYOUT_FIELDS.index(name) if name in LAYOUT_FIELDS else 99)
+    order = sorted(
+        lists, key=lambda name: LAYOUT_FIELDS.index(name) if name in LAYOUT_FIELDS else 99
+    )
     return [
         base.replace(**dict(zip(order, values, strict=True)))
         for values in product(*(lists[name] for name in order))

@@ -6,7 +6,14 @@ from accelsim.hardware.decoders.dense import DenseDecoder
 from accelsim.hardware.decoders.fixed import FixedDecoder
 from accelsim.hardware.decoders.huffman import HuffmanDecoder
 
-__all__ = ["DecodedLayer", "Decoder", "DenseDecoder", "FixedDecoder", "HuffmanDecoder", "decoder_of"]
+__all__ = [
+    "DecodedLayer",
+    "Decoder",
+    "DenseDecoder",
+    "FixedDecoder",
+    "HuffmanDecoder",
+    "decoder_of",
+]
 
 
 def decoder_of(machine: Accelerator) -> Decoder:

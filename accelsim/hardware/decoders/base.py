@@ -63,7 +63,9 @@ def with_exact_bias(
     if not words.any():
         return decoded
     per_row = machine.row_bits // machine.arithmetic_bits
-    rows = -(-words // per_row) if per_row else words * -(-machine.arithmetic_bits // machine.row_bits)
+    rows = (
+        -(-words // per_row) if per_row else words * -(-machine.arithmetic_bits // machine.row_bits)
+    )
     plan = decoded.plan
     first = np.where(words > 0, decoded.sram_rows + ROW_BASE, NO_FIRST)
     last = np.where(words > 0, decoded.sram_rows + rows - 1 + ROW_BASE, NO_LAST)

@@ -73,7 +73,5 @@ def pe_stream(
     code, run = csc.code[part], csc.run[part]
     n_bits = int(codes.lengths[code].sum(dtype=np.int64) + runs.lengths[run].sum(dtype=np.int64))
     words = np.zeros(n_bits // 64 + 2, dtype=np.uint64)
-    kernels.encode_pairs(
-        code, run, codes.words, codes.lengths, runs.words, runs.lengths, 0, words
-    )
+    kernels.encode_pairs(code, run, codes.words, codes.lengths, runs.words, runs.lengths, 0, words)
     return words, n_bits

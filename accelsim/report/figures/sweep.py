@@ -24,7 +24,14 @@ from accelsim.report.units import label, setting, short
 if TYPE_CHECKING:
     import pandas as pd
 
-LOG_SPAN = 8.0  # an axis whose values span more than this factor is logarithmic
+LOG_SPAN = 4.0  # an axis whose values span this factor or more is logarithmic
+SCALING_SPAN = 2.0  # the same, for cycles over PEs
+# Ticks within a decade, by the factor that the values span.
+LOG_TICKS = (
+    (5.0, (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)),
+    (100.0, (1.0, 2.0, 5.0)),
+    (math.inf, (1.0,)),
+)
 BAR_GROUP = 0.8  # of the distance between two values of x
 IDEAL: Any = {"color": style.GREY, "linestyle": style.DASHES, "linewidth": 1.1}
 
@@ -129,8 +136,8 @@ def _colours(count: int, *, ordered: bool) -> list[str]:
 def _draw_lines(axes: Axes, panel: Panel, curves: list[Curve], x: str) -> None:
     everything = np.concatenate([_values(curve, panel) for curve in curves])
     ticks = sorted({float(value) for curve in curves for value in curve.points[x]})
-    _scale_x(axes, ticks)
-    _scale_y(axes, everything[np.isfinite(everything)], panel)
+    _scale_x(axes, ticks, x)
+    _scale_y(axes, everything[np.isfinite(everything)], panel, x)
     if panel.column == "cycles" and x == "pes":
         start = min(curves, key=lambda curve: float(curve.points[x].min())).points.iloc[0]
         ideal = [start["cycles"] * start[x] / tick for tick in ticks]
@@ -180,9 +187,10 @@ def _draw_bars(axes: Axes, panel: Panel, curves: list[Curve], x: str) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(_tick_text))
 
 
-def _scale_x(axes: Axes, ticks: list[float]) -> None:
+def _scale_x(axes: Axes, ticks: list[float], x: str) -> None:
     """Ticks at the swept values; a number that would run into its neighbour is left out."""
-    if ticks[0] > 0 and ticks[-1] / ticks[0] >= LOG_SPAN:
+    least = SCALING_SPAN if x == "pes" else LOG_SPAN
+    if ticks[0] > 0 and ticks[-1] / ticks[0] >= least:
         axes.set_xscale("log")
         places = [math.log(tick) for tick in ticks]
     else:
@@ -199,16 +207,18 @@ def _scale_x(axes: Axes, ticks: list[float]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _scale_y(axes: Axes, values: Any, panel: Panel) -> None:
+def _scale_y(axes: Axes, values: Any, panel: Panel, x: str) -> None:
     """Per cent from 0 to 100; wide ranges on a logarithmic axis, narrow ones on a linear axis."""
     if panel.column == "utilization_frac":
         axes.set_ylim(0, 105)
         return
     low, high = float(values.min()), float(values.max())
-    if low > 0 and high / low >= LOG_SPAN:
+    # Cycles over PEs: perfect scaling is a straight line only if both axes are logarithmic.
+    least = SCALING_SPAN if panel.column == "cycles" and x == "pes" else LOG_SPAN
+    if low > 0 and high / low >= least:
         axes.set_yscale("log")
-        decades = math.log10(high / low)
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2 else (1.0,)))
+        subs = next(subs for span, subs in LOG_TICKS if high / low < span)
+        axes.yaxis.set_major_locator(LogLocator(subs=subs))
         axes.yaxis.set_minor_locator(NullLocator())
     elif panel.column != "cycles":
         axes.set_ylim(0, 1.15 * high or 1.0)

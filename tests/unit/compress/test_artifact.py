@@ -159,6 +159,17 @@ def test_the_file_is_read_by_the_safetensors_library(path):
         assert file.get_tensor("fc2/bias").tolist() == normal(3).tolist()
 
 
+def test_every_tensor_is_aligned_to_its_type(network, path):
+    content = save(network, path).read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    del header["__metadata__"]
+    for entry in header.values():
+        assert (start + entry["data_offsets"][0]) % {"U64": 8, "F32": 4, "U8": 1}[
+            entry["dtype"]
+        ] == 0
+
+
 def test_activations_are_no_part_of_it(path):
     network = network_of(Layer("a", normal(4, 5)), activations={"a": np.ones(5)})
     assert load_artifact(save(compress(network), path)).activations == {}
