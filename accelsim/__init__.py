@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from accelsim.study.sweep import sweep
 
 __all__ = [
-    "AccelsimError",
     "Accelerator",
+    "AccelsimError",
     "__version__",
     "compare",
     "compress",

@@ -383,7 +383,7 @@ def _progress() -> Iterator[Any]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda text: None
+        yield lambda _: None
         return
     with console.status("reading") as status:
         yield status.update

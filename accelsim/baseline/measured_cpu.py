@@ -178,8 +178,8 @@ def _dense_kernel(layer: CompressedLayer, inputs: Float32, blas: str) -> _Kernel
 
 
 def _sparse_kernel(layer: CompressedLayer, inputs: Float32) -> _Kernel:
-    import scipy  # noqa: PLC0415
-    from scipy.sparse import csr_array  # noqa: PLC0415
+    import scipy
+    from scipy.sparse import csr_array
 
     weights = _csr(layer)
     tiny, tiny_inputs = csr_array(np.ones((1, 1), dtype=np.float32)), inputs[:1]
@@ -194,7 +194,7 @@ def _sparse_kernel(layer: CompressedLayer, inputs: Float32) -> _Kernel:
 
 def _csr(layer: CompressedLayer) -> Any:
     """Decode the weights: float32, row by row, with 32-bit indices where they are enough."""
-    from scipy.sparse import csc_array  # noqa: PLC0415
+    from scipy.sparse import csc_array
 
     sparse, last = layer.sparse, layer.n_kept
     values = layer.codebook[sparse.codes[:last]]

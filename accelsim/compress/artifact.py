@@ -4,7 +4,8 @@ Layout (schema 1): per layer ``NAME/codebook`` f32[2**code_bits], ``NAME/lengths
 code lengths of codes, then of runs, two per byte, low nibble first), ``NAME/segments`` u64[3] (first
 bit of segments 1 to 3), ``NAME/stream`` u8 (code and run symbols, MSB first), ``NAME/bias`` f32[n_out]
 if the bias is kept exactly. The file's metadata holds a JSON manifest: what each layer is, and dtype,
-shape and SHA-256 of each tensor; and the manifest's own SHA-256. Equal networks make equal files, byte for byte.
+shape and SHA-256 of each tensor; and the manifest's own SHA-256. Equal networks make equal
+files, byte for byte.
 """
 
 import hashlib

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.counters import Counters
-from accelsim.hardware.decoders import DecodedLayer
 from accelsim.hardware.memory import Memories
 from accelsim.hardware.sram import Sram
 from accelsim.hardware.technology import Dram, Technology
@@ -67,7 +66,6 @@ def macros(
 
 def layer_energy(
     counters: Counters,
-    decoded: DecodedLayer,
     index_bits: int,
     machine: Accelerator,
     srams: Macros,

@@ -38,7 +38,7 @@ class Power(_Row):
 
     @property
     def energy_per_cycle_pj(self) -> float:
-        """mW / MHz = nJ per cycle, hence the 1000."""
+        """MW / MHz = nJ per cycle, hence the 1000."""
         return 1000.0 * self.power_mw / self.at_mhz
 
 

@@ -87,8 +87,9 @@ def count_codes(codes: Array, per_column: Array) -> None:
 
 @jit
 def gather_codes(codes: Array, cursor: Array, rows: Array, kept: Array) -> None:
-    """Move non-zero codes into columns. codes: uint8[n_out, n_in]; cursor: int64[n_in], advanced;
-    rows: int32[nnz], kept: uint8[nnz], filled.
+    """Move non-zero codes into columns.
+
+    codes: uint8[n_out, n_in]; cursor: int64[n_in], advanced; rows: int32[nnz], kept: uint8[nnz], filled.
     """
     for r in range(codes.shape[0]):
         for c in range(codes.shape[1]):

@@ -49,8 +49,8 @@ def load_onnx(path: StrPath) -> Network:
 
 
 def _parse(path: Path) -> "ModelProto":
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # noqa: PLC0415
-    from onnx import ModelProto  # noqa: PLC0415
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from onnx import ModelProto
 
     model = ModelProto()
     try:
@@ -121,7 +121,7 @@ class _Constant:
 
     def floats(self) -> Array:
         """Return the values of a weight or bias tensor: float32, float16, bfloat16 or float64."""
-        from onnx import TensorProto as Tensor  # noqa: PLC0415
+        from onnx import TensorProto as Tensor
 
         floats = (Tensor.FLOAT, Tensor.FLOAT16, Tensor.BFLOAT16, Tensor.DOUBLE)
         if self.tensor.data_type not in floats:
@@ -135,7 +135,7 @@ class _Constant:
 
     def integers(self) -> list[int]:
         """Return the values of a shape."""
-        from onnx import TensorProto as Tensor  # noqa: PLC0415
+        from onnx import TensorProto as Tensor
 
         if self.tensor.data_type != Tensor.INT64:
             raise NetworkError(f"tensor {self.name!r}: is a shape, give it type int64")
@@ -163,8 +163,8 @@ def _constants(graph: "GraphProto") -> dict[str, _Constant]:
 
 
 def _constant_tensor(node: "NodeProto") -> "TensorProto":
-    from onnx import TensorProto as Tensor  # noqa: PLC0415
-    from onnx import helper  # noqa: PLC0415
+    from onnx import TensorProto as Tensor
+    from onnx import helper
 
     for attribute in node.attribute:
         match attribute.name:
@@ -185,7 +185,7 @@ def _constant_tensor(node: "NodeProto") -> "TensorProto":
 
 def _read_tensor(tensor: "TensorProto", name: str) -> Array:
     """Return the tensor's values, after its size is compared with what the file holds."""
-    from onnx import numpy_helper  # noqa: PLC0415
+    from onnx import numpy_helper
 
     if tensor.data_location == tensor.EXTERNAL:
         raise NetworkError(
@@ -206,7 +206,7 @@ def _read_tensor(tensor: "TensorProto", name: str) -> Array:
 
 def _held_values(tensor: "TensorProto") -> float:
     """How many values the tensor's bytes or typed list hold; a fraction where bytes are missing."""
-    from onnx import TensorProto as Tensor  # noqa: PLC0415
+    from onnx import TensorProto as Tensor
 
     if tensor.HasField("raw_data"):
         item_bytes: dict[int, int] = {

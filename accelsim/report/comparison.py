@@ -51,7 +51,7 @@ def comparison_sections(
     """Draw the figures into `folder`; return the page's sections."""
     rows = rows_of(comparison, layer)
     what = rows["layer"].iloc[0]
-    systems = draw_comparison(rows, folder / "comparison.png", title=f"{comparison.network}: {what}")
+    systems = draw_comparison(rows, folder / "comparison.png", title=_title(comparison.network, what))
     energy = draw_energy_breakdown(comparison.energy, folder / "energy.png", title=comparison.network)
     sections = [
         Section(
@@ -99,6 +99,10 @@ def rows_of(comparison: Comparison, layer: str | None = None) -> "pd.DataFrame":
         raise InputError(f"--layer {chosen}: no such layer; the layers are {', '.join(names)}")
     table = comparison.table
     return table[table["layer"] == chosen].reset_index(drop=True)
+
+
+def _title(network: str, layer: str) -> str:
+    return network if layer in (network, TOTAL) else f"{network}: {layer}"
 
 
 def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:

@@ -69,11 +69,10 @@ def float_output(layer: CompressedLayer, inputs: Any) -> LayerOutput:
     scratch = np.empty_like(layer.codebook)
     peak = 0.0
     for vector, accumulators in zip(inputs, values, strict=True):
-        if layer.bias_coded:
-            vector = np.append(vector, np.float32(1))
+        columns = np.append(vector, np.float32(1)) if layer.bias_coded else vector
         peak = max(
             peak,
-            compute.accumulate_float(*layer.sparse, layer.codebook, vector, accumulators, scratch),
+            compute.accumulate_float(*layer.sparse, layer.codebook, columns, accumulators, scratch),
         )
     if layer.bias is not None:
         values += layer.bias
@@ -100,10 +99,11 @@ def fixed_output(layer: CompressedLayer, inputs: Fixed, frac_bits: int, bits: in
     scratch = np.empty_like(codebook)
     saturated = 0
     for vector, accumulators in zip(inputs.raw, raw, strict=True):
+        columns = vector
         if layer.bias_coded:
-            vector = np.append(vector, _one(inputs.frac_bits, layer.name))
+            columns = np.append(vector, _one(inputs.frac_bits, layer.name))
         saturated += compute.accumulate_fixed(
-            *layer.sparse, codebook, vector, shift, low, high, accumulators, scratch
+            *layer.sparse, codebook, columns, shift, low, high, accumulators, scratch
         )
     if layer.bias is not None:
         total = raw + quantize(layer.bias, frac_bits, bits)

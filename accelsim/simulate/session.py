@@ -78,7 +78,6 @@ class Session:
             )
             energy = layer_energy(
                 counters,
-                laid_out[index].decoded,
                 int(layer.n_in).bit_length(),
                 machine,
                 srams,

@@ -1,1 +1,1 @@
-"""placeholder"""
+"""Studies: comparisons, sweeps and measurements, over machines and networks."""

@@ -97,7 +97,7 @@ def compare(
     progress: Progress | None = None,
     **overrides: Any,
 ) -> Comparison:
-    """Put side by side, per inference, layer by layer:
+    """Put systems side by side, per inference, layer by layer.
 
     * the machine with its weights in SRAM (`overflow` defaults to `grow` here);
     * the same machine streaming compressed weights, and dense weights, from its DRAM for each input;

@@ -77,9 +77,7 @@ def grid(base: Accelerator, fields: Mapping[str, Any]) -> list[Accelerator]:
 def sum_over_layers(frame: "pd.DataFrame", varied: Sequence[str]) -> "pd.DataFrame":
     """One row per sweep point: sums over layers; utilisation weighted by cycles."""
     weighted = frame.assign(_useful=frame["utilization_frac"] * frame["array_cycles"])
-    sums = {
-        name: "sum" for name in ("cycles", "latency_us", "energy_pj", "array_cycles", "_useful")
-    }
+    sums = dict.fromkeys(("cycles", "latency_us", "energy_pj", "array_cycles", "_useful"), "sum")
     points = weighted.groupby(list(varied), sort=False, as_index=False).agg(
         sums | {"area_mm2": "first"}
     )
