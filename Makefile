@@ -27,7 +27,7 @@ imports: $(VENV)/.installed-$(EXTRAS)
 # on. The cache is apart, because cached machine code does not remember whether it checks.
 bounds: $(VENV)/.installed-$(EXTRAS)
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/numba-bounds \
-		$(BIN)/python -m pytest tests/exact tests/property tests/unit/kernels
+		$(BIN)/python -m pytest tests/exact tests/property tests/unit/compression tests/unit/simulation
 
 # Speed, as ratios to a baseline in the same run. Not part of `make test`: no test depends on time.
 bench: $(VENV)/.installed-$(EXTRAS)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 from accelsim._version import __version__
 
 if TYPE_CHECKING:
-    from accelsim.compress.artifact import save
-    from accelsim.compress.compressor import compress
-    from accelsim.compress.describe import inspect
-    from accelsim.compress.loading import load
+    from accelsim.compression.artifact import save
+    from accelsim.compression.compressor import compress
+    from accelsim.compression.describe import inspect
+    from accelsim.compression.loading import load
     from accelsim.errors import AccelsimError
     from accelsim.hardware.accelerator import Accelerator
     from accelsim.report.demo import demo
-    from accelsim.simulate.network import simulate
+    from accelsim.simulation.network import simulate
     from accelsim.study.compare import compare
     from accelsim.study.measure import measure
     from accelsim.study.sweep import sweep
@@ -38,13 +38,13 @@ _HOMES = {
     "AccelsimError": ("accelsim.errors", "AccelsimError"),
     "Accelerator": ("accelsim.hardware.accelerator", "Accelerator"),
     "compare": ("accelsim.study.compare", "compare"),
-    "compress": ("accelsim.compress.compressor", "compress"),
+    "compress": ("accelsim.compression.compressor", "compress"),
     "demo": ("accelsim.report.demo", "demo"),
-    "inspect": ("accelsim.compress.describe", "inspect"),
-    "load": ("accelsim.compress.loading", "load"),
+    "inspect": ("accelsim.compression.describe", "inspect"),
+    "load": ("accelsim.compression.loading", "load"),
     "measure": ("accelsim.study.measure", "measure"),
-    "save": ("accelsim.compress.artifact", "save"),
-    "simulate": ("accelsim.simulate.network", "simulate"),
+    "save": ("accelsim.compression.artifact", "save"),
+    "simulate": ("accelsim.simulation.network", "simulate"),
     "sweep": ("accelsim.study.sweep", "sweep"),
 }
 

@@ -102,11 +102,11 @@ def compress(
 
     Example: `accelsim compress model.onnx --density 0.1 --density fc3=0.25 -o model.safetensors`
     """
-    from accelsim.compress.artifact import save
-    from accelsim.compress.compressor import compress as run
-    from accelsim.compress.describe import inspect as describe
-    from accelsim.compress.layer import CompressedNetwork
-    from accelsim.compress.loading import load
+    from accelsim.compression.artifact import save
+    from accelsim.compression.compressor import compress as run
+    from accelsim.compression.describe import inspect as describe
+    from accelsim.compression.layer import CompressedNetwork
+    from accelsim.compression.loading import load
 
     loaded = load(network)
     if isinstance(loaded, CompressedNetwork):
@@ -138,7 +138,7 @@ def inspect(network: NetworkArgument, as_json: JsonOption = False) -> None:
 
     Example: `accelsim inspect lenet-300-100`
     """
-    from accelsim.compress.describe import inspect as run
+    from accelsim.compression.describe import inspect as run
 
     _print_inspection(run(network), as_json)
 
@@ -162,7 +162,7 @@ def simulate(
 
     Example: `accelsim simulate lenet-300-100 --set pes=32 --set decoder=huffman`
     """
-    from accelsim.simulate.network import simulate as run
+    from accelsim.simulation.network import simulate as run
 
     result = run(network, hardware, inputs, seed=seed, **_overrides(overrides))
     if csv:

@@ -8,7 +8,7 @@ NO_SKIP = "ACCELSIM_NO_SKIP"
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
+def pytest_runtest_makereport(item, call):  # noqa: ARG001 (pytest names the arguments)
     """With ACCELSIM_NO_SKIP set, as in CI, a skipped test is a failed test."""
     report = yield
     if report.skipped and os.environ.get(NO_SKIP) and not hasattr(report, "wasxfail"):

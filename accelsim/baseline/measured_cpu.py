@@ -19,7 +19,7 @@ from accelsim.baseline.measurement import (
     save_measurement,
 )
 from accelsim.baseline.rapl import Counter, package_counters, read_all_uj, used_uj
-from accelsim.compress.layer import CompressedLayer, CompressedNetwork
+from accelsim.compression.layer import CompressedLayer, CompressedNetwork
 from accelsim.errors import AccelsimError, InputError
 from accelsim.network.layers import Float32, check_activations
 

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from accelsim.baseline.device import Device
 from accelsim.baseline.published import BaselineRow
-from accelsim.compress.recipe import first_problem
+from accelsim.compression.recipe import first_problem
 from accelsim.errors import FileFormatError, InputError
 from accelsim.files import write_atomically
 

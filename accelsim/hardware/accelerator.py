@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from accelsim.compress.recipe import closest, first_problem
+from accelsim.compression.recipe import closest, first_problem
 from accelsim.errors import HardwareError
 
 PRESETS = Path(__file__).parent / "presets"

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from accelsim.compress.layer import CompressedLayer
+from accelsim.compression.layer import CompressedLayer
 from accelsim.kernels import csc
 from accelsim.kernels.types import CscArrays
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from accelsim.compress.recipe import closest, first_problem
+from accelsim.compression.recipe import closest, first_problem
 from accelsim.errors import TechnologyError
 from accelsim.hardware.sram import Sram, sram
 

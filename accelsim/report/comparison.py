@@ -51,8 +51,12 @@ def comparison_sections(
     """Draw the figures into `folder`; return the page's sections."""
     rows = rows_of(comparison, layer)
     what = rows["layer"].iloc[0]
-    systems = draw_comparison(rows, folder / "comparison.png", title=_title(comparison.network, what))
-    energy = draw_energy_breakdown(comparison.energy, folder / "energy.png", title=comparison.network)
+    systems = draw_comparison(
+        rows, folder / "comparison.png", title=_title(comparison.network, what)
+    )
+    energy = draw_energy_breakdown(
+        comparison.energy, folder / "energy.png", title=comparison.network
+    )
     sections = [
         Section(
             f"Systems side by side ({what})",

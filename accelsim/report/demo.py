@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from accelsim.compress.describe import Inspection, inspect
-from accelsim.compress.layer import CompressedNetwork
-from accelsim.compress.loading import load
+from accelsim.compression.describe import Inspection, inspect
+from accelsim.compression.layer import CompressedNetwork
+from accelsim.compression.loading import load
 from accelsim.errors import InputError
 from accelsim.files import make_folder
 from accelsim.network.bundled import bundled_traces
@@ -17,7 +17,7 @@ from accelsim.report.figures import draw_pe_balance
 from accelsim.report.page import Section, write_page
 from accelsim.report.sweeping import write_sweep
 from accelsim.report.tables import comparison_table, inspection_table, layers_table
-from accelsim.simulate.result import Result
+from accelsim.simulation.result import Result
 from accelsim.study.compare import compare
 from accelsim.study.sweep import sum_over_layers, sweep
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from accelsim.baseline.measurement import Measurement
-    from accelsim.compress.describe import Inspection
-    from accelsim.simulate.result import Result
+    from accelsim.compression.describe import Inspection
+    from accelsim.simulation.result import Result
 
 KIND_STYLES = {"simulated": "blue", "measured": "green", "published": "yellow", "estimate": "dim"}
 # What a sweep measures; every other column is one of its settings.

@@ -13,13 +13,13 @@ from accelsim.baseline.published import (
     published_layer,
     published_times,
 )
-from accelsim.compress.layer import CompressedNetwork
+from accelsim.compression.layer import CompressedNetwork
 from accelsim.hardware.accelerator import Accelerator, accelerator
 from accelsim.hardware.technology import dram, technology
 from accelsim.network.layers import Network
-from accelsim.simulate.inputs import ActivationsLike
-from accelsim.simulate.network import open_session
-from accelsim.simulate.result import Result
+from accelsim.simulation.inputs import ActivationsLike
+from accelsim.simulation.network import open_session
+from accelsim.simulation.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Literal
 
 from accelsim.baseline.measured_cpu import Measurement, measure_cpu
-from accelsim.compress.layer import CompressedNetwork
+from accelsim.compression.layer import CompressedNetwork
 from accelsim.errors import InputError
 from accelsim.hardware.accelerator import accelerator
 from accelsim.network.layers import Network
-from accelsim.simulate.inputs import ActivationsLike
-from accelsim.simulate.network import open_session
+from accelsim.simulation.inputs import ActivationsLike
+from accelsim.simulation.network import open_session
 
 
 def measure(

@@ -10,7 +10,7 @@ from accelsim.errors import InputError
 from accelsim.files import write_atomically
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.provenance import software_versions
-from accelsim.simulate.session import Session
+from accelsim.simulation.session import Session
 
 
 class PointStore:

@@ -5,14 +5,14 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accelsim.compress.layer import CompressedNetwork
+from accelsim.compression.layer import CompressedNetwork
 from accelsim.errors import CapacityError, HardwareError, TechnologyError
 from accelsim.hardware.accelerator import Accelerator, accelerator
 from accelsim.network.layers import Network
-from accelsim.simulate.inputs import ActivationsLike
-from accelsim.simulate.network import open_session
-from accelsim.simulate.result import Result
-from accelsim.simulate.session import Session
+from accelsim.simulation.inputs import ActivationsLike
+from accelsim.simulation.network import open_session
+from accelsim.simulation.result import Result
+from accelsim.simulation.session import Session
 from accelsim.study.store import PointStore
 
 if TYPE_CHECKING:

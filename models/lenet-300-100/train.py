@@ -375,8 +375,8 @@ def layer_inputs(trained: TrainedNetwork, x: np.ndarray) -> list[np.ndarray]:
 
 def write_model(trained: TrainedNetwork, out: Path) -> Path:
     """Compress with accelsim, which loses nothing here, and return the path of the artifact."""
-    import accelsim  # noqa: PLC0415 - only this step needs it
-    from accelsim.network import Layer, Network  # noqa: PLC0415
+    import accelsim
+    from accelsim.network import Layer, Network
 
     network = Network(
         name=NAME,
@@ -386,7 +386,7 @@ def write_model(trained: TrainedNetwork, out: Path) -> Path:
         ),
     )
     path = out / f"{NAME}.safetensors"
-    accelsim.save(accelsim.compress(network, code_bits=4, index_bits=4), path)
+    accelsim.save(accelsim.compress(network, code_bits=4, index_bits=6), path)
     return path
 
 

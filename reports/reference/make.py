@@ -17,7 +17,12 @@ ROOT = HERE.parents[1]
 DATA = Path(os.environ.get("ACCELSIM_DATA", ROOT.parent / "shared" / "data"))
 NETWORKS = ("alexnet_fc", "vgg16_fc", "neuraltalk")
 # EIE Table II by type of component; ours in the same types.
-GROUPS = {"memory": "memory", "leakage": "memory", "clock": "clock", "logic": "register+combinational"}
+GROUPS = {
+    "memory": "memory",
+    "leakage": "memory",
+    "clock": "clock",
+    "logic": "register+combinational",
+}
 
 
 def eie_table_iv() -> pd.DataFrame:
@@ -59,7 +64,9 @@ def published_pe() -> dict[tuple[str, str], float]:
     with (HERE / "eie_pe_power_area.csv").open(newline="", encoding="utf-8") as file:
         rows = {row["component"]: row for row in csv.DictReader(file)}
     numbers = {
-        (name, what): float(row[what]) for name, row in rows.items() for what in ("power_mw", "area_um2")
+        (name, what): float(row[what])
+        for name, row in rows.items()
+        for what in ("power_mw", "area_um2")
     }
     for what in ("power_mw", "area_um2"):
         logic = numbers["register", what] + numbers["combinational", what]
@@ -69,7 +76,11 @@ def published_pe() -> dict[tuple[str, str], float]:
 
 def markdown(frame: pd.DataFrame) -> str:
     """A DataFrame as a Markdown table."""
-    lines = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).to_numpy().tolist()]
+    lines = [
+        list(frame.columns),
+        ["---"] * len(frame.columns),
+        *frame.astype(str).to_numpy().tolist(),
+    ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

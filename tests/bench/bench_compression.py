@@ -3,17 +3,17 @@
 import tracemalloc
 
 import numpy as np
-from bench.harness import compare
 
-from accelsim.compress.codebook import initial_centroids, make_codebook
-from accelsim.compress.compressor import compress
-from accelsim.compress.huffman import (
+from accelsim.compression.codebook import initial_centroids, make_codebook
+from accelsim.compression.compressor import compress
+from accelsim.compression.huffman import (
     build_table,
     decode_stream,
     encode_stream,
     symbol_counts,
 )
 from accelsim.network.layers import Layer, Network
+from bench.harness import compare
 
 DENSITY = 0.09
 
@@ -146,7 +146,10 @@ def test_huffman_decode_against_constriction():
         ]
 
     assert np.array_equal(decode_ranges()[0], code)
-    for baseline, what in ((decode_trees, "Huffman, a call per symbol"), (decode_ranges, "range coder")):
+    for baseline, what in (
+        (decode_trees, "Huffman, a call per symbol"),
+        (decode_ranges, "range coder"),
+    ):
         ratio = compare(
             "Huffman decode of 400 k symbols",
             lambda: decode_stream(stream, codes, runs),

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from bench.harness import compare
-from bench.stepped_baseline import encode_layer, simulate_baseline
 from exact.layers import alexnet_fc8, data_dir
 
 from accelsim.hardware.accelerator import accelerator
 from accelsim.hardware.decoders import decoder_of
 from accelsim.hardware.interleave import interleave
-from accelsim.simulate.network import open_session
-from accelsim.simulate.pe_array import PeArray
+from accelsim.simulation.network import open_session
+from accelsim.simulation.pe_array import PeArray
+from bench.harness import compare
+from bench.stepped_baseline import encode_layer, simulate_baseline
 
 MACHINE = accelerator("eie-64")
 
@@ -72,7 +72,7 @@ def test_interleaving_for_a_new_number_of_pes():
 
 
 def fc6():
-    from accelsim.compress.compressor import compress
+    from accelsim.compression.compressor import compress
     from accelsim.network.layers import Layer, Network
 
     rng = np.random.default_rng(0)

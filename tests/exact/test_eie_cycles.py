@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from accelsim.compress.layer import CompressedNetwork
-from accelsim.compress.loading import load
+from accelsim.compression.layer import CompressedNetwork
+from accelsim.compression.loading import load
 from accelsim.network.layers import Network
-from accelsim.simulate.network import simulate
-from accelsim.simulate.result import Result
+from accelsim.simulation.network import simulate
+from accelsim.simulation.result import Result
 from exact.layers import ReferenceRow, alexnet_fc8, data_dir, layer_of, reference_rows
 from exact.stepped import fixed_point_output
 

@@ -6,7 +6,7 @@ from exact.coding import bytes_of, canonical_words, slow_decode, slow_encode, sl
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from accelsim.compress.huffman import (
+from accelsim.compression.huffman import (
     HuffmanTable,
     build_table,
     decode_stream,
@@ -14,8 +14,8 @@ from accelsim.compress.huffman import (
     stream_from_payload,
     symbol_counts,
 )
-from accelsim.compress.layer import CompressedLayer, decoded_sparse
-from accelsim.compress.sparse import append_column, sparse_codes
+from accelsim.compression.layer import CompressedLayer, decoded_sparse
+from accelsim.compression.sparse import append_column, sparse_codes
 from accelsim.errors import NetworkError
 from accelsim.hardware.decoders.huffman import column_bit_addresses, pe_stream
 from accelsim.hardware.interleave import interleave

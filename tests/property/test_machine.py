@@ -23,14 +23,14 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
-from accelsim.compress.layer import CompressedLayer, CompressedNetwork
-from accelsim.compress.sparse import append_column, sparse_codes
+from accelsim.compression.layer import CompressedLayer, CompressedNetwork
+from accelsim.compression.sparse import append_column, sparse_codes
 from accelsim.errors import NetworkError
 from accelsim.hardware.accelerator import Accelerator, accelerator
 from accelsim.hardware.decoders import HuffmanDecoder
 from accelsim.hardware.decoders.huffman import column_bit_addresses, pe_stream
 from accelsim.hardware.interleave import InterleavedLayer, interleave
-from accelsim.simulate.session import Session
+from accelsim.simulation.session import Session
 
 MAX_FRAC_BITS = 30
 FLOAT32_ROUNDING = 2.0**-24

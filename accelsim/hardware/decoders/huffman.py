@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from accelsim.compress.huffman import HuffmanTable, build_table, symbol_counts
+from accelsim.compression.huffman import HuffmanTable, build_table, symbol_counts
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.decoders.base import (
     DecodedLayer,

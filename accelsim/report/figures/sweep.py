@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from accelsim.compress.recipe import Recipe
+from accelsim.compression.recipe import Recipe
 from accelsim.errors import InputError
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.report.figures import style

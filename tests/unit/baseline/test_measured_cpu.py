@@ -7,8 +7,8 @@ import pytest
 from accelsim.baseline import measured_cpu
 from accelsim.baseline.measured_cpu import load_measurement, measure_cpu, save_measurement
 from accelsim.baseline.rapl import Counter
-from accelsim.compress.layer import CompressedLayer, CompressedNetwork
-from accelsim.compress.sparse import sparse_codes
+from accelsim.compression.layer import CompressedLayer, CompressedNetwork
+from accelsim.compression.sparse import sparse_codes
 from accelsim.errors import AccelsimError, FileFormatError, InputError, NetworkError
 
 

@@ -4,22 +4,18 @@ import numpy as np
 import pytest
 from exact.layers import data_dir
 
-from accelsim.compress.layer import CompressedLayer, CompressedNetwork
-from accelsim.compress.loading import load
-from accelsim.compress.sparse import sparse_codes
+from accelsim.compression.layer import CompressedLayer, CompressedNetwork
+from accelsim.compression.loading import load
+from accelsim.compression.sparse import sparse_codes
 from accelsim.hardware.accelerator import accelerator
 from accelsim.hardware.counters import Counters
-from accelsim.hardware.decoders import DecodedLayer
 from accelsim.hardware.energy import array_area, layer_energy, lnzd_nodes, macros
 from accelsim.hardware.memory import Memories
 from accelsim.hardware.technology import dram, technology
-from accelsim.kernels.types import ColumnPlan
-from accelsim.simulate.network import simulate
-from accelsim.simulate.session import Session
+from accelsim.simulation.network import simulate
+from accelsim.simulation.session import Session
 
 COUNTERS = Counters(**{field.name: 1000 + 7 * i for i, field in enumerate(fields(Counters))})
-EMPTY = ColumnPlan(*[np.zeros((1, 1), dtype=np.uint8)] * 5)
-DECODED = DecodedLayer(EMPTY, np.zeros(1), 16, 0, table_reads=0, codebook_reads=1)
 
 # Each counter, and the components whose count it is; the last four only describe.
 COMPONENTS_OF = {
@@ -55,7 +51,7 @@ def energy_of(counters, table_bits=0, **overrides):
     )
     tech = technology(machine.technology)
     srams = macros(machine, memories, table_bits, tech)
-    terms = layer_energy(counters, DECODED, 13, machine, srams, tech, dram(machine.dram))
+    terms = layer_energy(counters, 13, machine, srams, tech, dram(machine.dram))
     by_component = {term.component: term.energy_pj for term in terms}
     assert len(by_component) == len(terms)
     assert all(term.source for term in terms)

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from accelsim.compress.layer import CompressedLayer, CompressedNetwork
-from accelsim.compress.sparse import SparseCodes
+from accelsim.compression.layer import CompressedLayer, CompressedNetwork
+from accelsim.compression.sparse import SparseCodes
 from accelsim.errors import CapacityError
 from accelsim.hardware.accelerator import accelerator
 from accelsim.hardware.decoders import DecodedLayer
 from accelsim.hardware.memory import LayerNeed, allocate, layer_need
 from accelsim.kernels.types import ColumnPlan
-from accelsim.simulate.session import Session
+from accelsim.simulation.session import Session
 
 EMPTY = ColumnPlan(*[np.zeros((1, 1), dtype=np.uint8)] * 5)
 FC6 = (4096, 25_088)

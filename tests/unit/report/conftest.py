@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from accelsim.network.npz import load_npz
-from accelsim.simulate.network import simulate
+from accelsim.simulation.network import simulate
 
 NAMES = [
     "eie-64, weights in SRAM",

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from accelsim.baseline.measurement import Timing
-from accelsim.compress.compressor import compress
-from accelsim.compress.describe import inspect
+from accelsim.compression.compressor import compress
+from accelsim.compression.describe import inspect
 from accelsim.network.npz import load_npz
 from accelsim.report.tables import (
     Footnotes,

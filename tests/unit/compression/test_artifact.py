@@ -10,11 +10,11 @@ import pytest
 from safetensors import safe_open
 
 from accelsim import files
-from accelsim.compress import artifact
-from accelsim.compress.artifact import load_artifact, save
-from accelsim.compress.compressor import compress
-from accelsim.compress.layer import CompressedLayer, CompressedNetwork
-from accelsim.compress.loading import load
+from accelsim.compression import artifact
+from accelsim.compression.artifact import load_artifact, save
+from accelsim.compression.compressor import compress
+from accelsim.compression.layer import CompressedLayer, CompressedNetwork
+from accelsim.compression.loading import load
 from accelsim.errors import AccelsimError, FileFormatError, InputError
 from accelsim.network.layers import Layer, Network
 

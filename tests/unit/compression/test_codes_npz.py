@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from accelsim.compress.artifact import load_artifact, save
-from accelsim.compress.codes_npz import has_codes, load_codes_npz
-from accelsim.compress.layer import CompressedNetwork
-from accelsim.compress.loading import load
+from accelsim.compression.artifact import load_artifact, save
+from accelsim.compression.codes_npz import has_codes, load_codes_npz
+from accelsim.compression.layer import CompressedNetwork
+from accelsim.compression.loading import load
 from accelsim.errors import AccelsimError, FileFormatError, InputError, NetworkError
 
 CODES = np.array([[0, 1, 3], [2, 0, 0]], np.uint8)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from accelsim.compress.layer import CompressedNetwork
+from accelsim.compression.layer import CompressedNetwork
 from accelsim.errors import HardwareError
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.decoders import DecodedLayer, decoder_of
@@ -13,12 +13,12 @@ from accelsim.hardware.interleave import InterleavedLayer, interleave
 from accelsim.hardware.memory import Memories, allocate, layer_need
 from accelsim.hardware.technology import dram, technology
 from accelsim.provenance import software_versions
-from accelsim.simulate.arithmetic import softmax
-from accelsim.simulate.counting import count_layer, layer_row, per_pe_counts, result_notes
-from accelsim.simulate.flow import LayerFlow, flow_through
-from accelsim.simulate.inputs import ActivationsLike, network_inputs
-from accelsim.simulate.pe_array import PeArray, VectorRun
-from accelsim.simulate.result import LayerResult, Result
+from accelsim.simulation.arithmetic import softmax
+from accelsim.simulation.counting import count_layer, layer_row, per_pe_counts, result_notes
+from accelsim.simulation.flow import LayerFlow, flow_through
+from accelsim.simulation.inputs import ActivationsLike, network_inputs
+from accelsim.simulation.pe_array import PeArray, VectorRun
+from accelsim.simulation.result import LayerResult, Result
 
 T = TypeVar("T")
 

@@ -6,10 +6,10 @@ from exact.coding import huffman_cost, slow_entries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.compress.compressor import compress
-from accelsim.compress.layer import CompressedLayer, CompressedNetwork
-from accelsim.compress.recipe import Recipe
-from accelsim.compress.sizes import NetworkSizes
+from accelsim.compression.compressor import compress
+from accelsim.compression.layer import CompressedLayer, CompressedNetwork
+from accelsim.compression.recipe import Recipe
+from accelsim.compression.sizes import NetworkSizes
 from accelsim.errors import AccelsimError, InputError, NetworkError
 from accelsim.network.layers import Layer, Network
 from accelsim.network.spec import load_spec

@@ -7,8 +7,8 @@ from exact.stepped import fixed_point_output
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
 
-from accelsim.compress.layer import CompressedLayer, CompressedNetwork
-from accelsim.compress.sparse import append_column, sparse_codes
+from accelsim.compression.layer import CompressedLayer, CompressedNetwork
+from accelsim.compression.sparse import append_column, sparse_codes
 from accelsim.errors import (
     CapacityError,
     HardwareError,
@@ -19,8 +19,8 @@ from accelsim.errors import (
 from accelsim.hardware.accelerator import Accelerator, accelerator
 from accelsim.hardware.technology import TABLES
 from accelsim.network.layers import Layer, Network
-from accelsim.simulate.network import open_session, simulate
-from accelsim.simulate.session import Session
+from accelsim.simulation.network import open_session, simulate
+from accelsim.simulation.session import Session
 
 MACHINE = accelerator("eie-64", pes=4, overflow="grow")
 CODE_BITS = 3

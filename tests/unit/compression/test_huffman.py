@@ -7,7 +7,7 @@ from exact.coding import huffman_cost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.compress.huffman import (
+from accelsim.compression.huffman import (
     MAX_CODE_LENGTH,
     SEGMENTS,
     HuffmanStream,

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from accelsim.compress.codebook import Codebook, assign_codes, make_codebook, nearest_codes
-from accelsim.compress.layer import CompressedLayer, CompressedNetwork
-from accelsim.compress.recipe import Recipe, make_recipe
-from accelsim.compress.sparse import (
+from accelsim.compression.codebook import Codebook, assign_codes, make_codebook, nearest_codes
+from accelsim.compression.layer import CompressedLayer, CompressedNetwork
+from accelsim.compression.recipe import Recipe, make_recipe
+from accelsim.compression.sparse import (
     KEEP_NONZERO,
     Float32,
     SparseCodes,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from accelsim.compress.layer import CompressedNetwork
+from accelsim.compression.layer import CompressedNetwork
 from accelsim.errors import InputError, NetworkError
 from accelsim.network.layers import Float32, check_activations
 from accelsim.network.npz import read_array, read_arrays

@@ -17,16 +17,21 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from accelsim.compress.huffman import (
+from accelsim.compression.huffman import (
     MAX_CODE_LENGTH,
     SEGMENTS,
     HuffmanTable,
     decode_stream,
     stream_from_payload,
 )
-from accelsim.compress.layer import CompressedLayer, CompressedNetwork, StoredLayer, decoded_sparse
-from accelsim.compress.recipe import first_problem
-from accelsim.compress.sparse import UInt8
+from accelsim.compression.layer import (
+    CompressedLayer,
+    CompressedNetwork,
+    StoredLayer,
+    decoded_sparse,
+)
+from accelsim.compression.recipe import first_problem
+from accelsim.compression.sparse import UInt8
 from accelsim.errors import FileFormatError, InputError
 from accelsim.files import write_atomically
 from accelsim.network.layers import MAX_DIMENSION, Activation

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from accelsim.compress.layer import CompressedLayer, CompressedNetwork
-from accelsim.compress.recipe import Recipe
-from accelsim.compress.sparse import append_column, sparse_codes
+from accelsim.compression.layer import CompressedLayer, CompressedNetwork
+from accelsim.compression.recipe import Recipe
+from accelsim.compression.sparse import append_column, sparse_codes
 from accelsim.errors import FileFormatError, NetworkError
 from accelsim.network._files import naming_file
 from accelsim.network.layers import ACTIVATIONS, Float32, as_finite_float32
@@ -26,25 +26,29 @@ def load_codes_npz(path: Path) -> CompressedNetwork:
 
     Optional: bias_codes uint8[n_out], bias float32[n_out] (kept exactly), activations float32[n_in]
     or [batch, n_in], activation ('none' | 'relu' | 'softmax'). Several layers have their fields
-    prefixed, as in ``fc1/codes``. Raises FileFormatError or NetworkError.
+    prefixed, as in ``fc1/codes``; all but the last of a chain then default to a ReLU.
+
+    Raises FileFormatError or NetworkError.
     """
     arrays = read_arrays(path)
     with naming_file(path):
         groups = [(prefix or path.stem, group) for prefix, group in layer_groups(arrays).items()]
-        layers = tuple(_layer(name, group) for name, group in groups)
         activations: dict[str, Float32] = {
             name: group["activations"] for name, group in groups if "activations" in group
         }
+        chained = len(groups) == 1 or len(activations) != len(groups)
+        layers = [_layer(*group, hidden=chained) for group in groups[:-1]]
+        layers.append(_layer(*groups[-1], hidden=False))
         return CompressedNetwork(
             name=path.stem,
-            layers=layers,
+            layers=tuple(layers),
             activations=activations,
-            chained=len(layers) == 1 or len(activations) != len(layers),
+            chained=chained,
             provenance={**software_versions(), "source": path.name, "synthetic": False},
         )
 
 
-def _layer(name: str, group: dict[str, Any]) -> CompressedLayer:
+def _layer(name: str, group: dict[str, Any], *, hidden: bool) -> CompressedLayer:
     for needed in ("codes", "codebook"):
         if needed not in group:
             raise FileFormatError(f"layer '{name}': '{needed}' is missing")
@@ -67,7 +71,7 @@ def _layer(name: str, group: dict[str, Any]) -> CompressedLayer:
     elif bias is not None:
         bias = as_finite_float32(bias, f"layer '{name}': bias")
         _check_rows(name, "bias", bias, codes.shape[0])
-    activation = str(group.get("activation", "none"))
+    activation = str(group.get("activation", "relu" if hidden else "none"))
     if activation not in ACTIVATIONS:
         raise NetworkError(
             f"layer '{name}': activation '{activation}' is not supported: "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.energy import AreaTerm, EnergyTerm
 from accelsim.hardware.memory import Memories
-from accelsim.simulate.arithmetic import Fixed
+from accelsim.simulation.arithmetic import Fixed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from accelsim.compress.compressor import compress
-from accelsim.compress.sparse import (
+from accelsim.compression.compressor import compress
+from accelsim.compression.sparse import (
     KEEP_NONZERO,
     SparseCodes,
     append_column,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from accelsim.compress.layer import CompressedLayer
+from accelsim.compression.layer import CompressedLayer
 from accelsim.errors import NetworkError
 from accelsim.kernels import compute
 

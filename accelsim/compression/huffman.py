@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.compress.sparse import Int64, UInt8
+from accelsim.compression.sparse import Int64, UInt8
 from accelsim.errors import InputError
 from accelsim.kernels import huffman as kernels
 

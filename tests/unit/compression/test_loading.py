@@ -7,10 +7,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from accelsim.compress.artifact import save
-from accelsim.compress.compressor import compress
-from accelsim.compress.layer import CompressedNetwork
-from accelsim.compress.loading import load
+from accelsim.compression.artifact import save
+from accelsim.compression.compressor import compress
+from accelsim.compression.layer import CompressedNetwork
+from accelsim.compression.loading import load
 from accelsim.errors import AccelsimError, FileFormatError, InputError
 from accelsim.network.bundled import bundled_models
 from accelsim.network.layers import Layer, Network

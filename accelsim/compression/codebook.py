@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from accelsim.compress.sparse import Float32, UInt8
+from accelsim.compression.sparse import Float32, UInt8
 from accelsim.kernels import cluster
 
 Initialisation: TypeAlias = Literal["linear", "density", "random"]

@@ -4,14 +4,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from accelsim.compress.layer import CompressedLayer, CompressedNetwork
+from accelsim.compression.layer import CompressedLayer, CompressedNetwork
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.counters import Counters
 from accelsim.hardware.decoders import DecodedLayer
 from accelsim.hardware.memory import MEMORIES, LayerNeed, Memories
 from accelsim.hardware.technology import dram
-from accelsim.simulate.flow import LayerFlow
-from accelsim.simulate.pe_array import VectorRun, starved_cycles
+from accelsim.simulation.flow import LayerFlow
+from accelsim.simulation.pe_array import VectorRun, starved_cycles
 
 
 class Stream(NamedTuple):

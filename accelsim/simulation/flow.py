@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from accelsim.compress.layer import CompressedNetwork
+from accelsim.compression.layer import CompressedNetwork
 from accelsim.network.layers import Float32
-from accelsim.simulate.arithmetic import (
+from accelsim.simulation.arithmetic import (
     Fixed,
     fixed_output,
     float_output,

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from accelsim.compress.huffman import SEGMENTS, symbol_counts
+from accelsim.compression.huffman import SEGMENTS, symbol_counts
 
 if TYPE_CHECKING:
-    from accelsim.compress.layer import CompressedLayer, CompressedNetwork
+    from accelsim.compression.layer import CompressedLayer, CompressedNetwork
 
 FLOAT_BITS = 32
 LENGTH_BITS = 4  # a stored Huffman code length

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from accelsim.compress.artifact import load_artifact
-from accelsim.compress.codes_npz import has_codes, load_codes_npz
-from accelsim.compress.layer import CompressedNetwork
+from accelsim.compression.artifact import load_artifact
+from accelsim.compression.codes_npz import has_codes, load_codes_npz
+from accelsim.compression.layer import CompressedNetwork
 from accelsim.network.importers import load_network, resolve_network
 from accelsim.network.layers import Network
 from accelsim.network.npz import array_names

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from accelsim.compress.layer import CompressedNetwork
-from accelsim.compress.loading import load
-from accelsim.compress.sizes import NetworkSizes
+from accelsim.compression.layer import CompressedNetwork
+from accelsim.compression.loading import load
+from accelsim.compression.sizes import NetworkSizes
 from accelsim.network.layers import Layer, Network
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from accelsim.compress.codebook import Initialisation
+from accelsim.compression.codebook import Initialisation
 from accelsim.errors import InputError
 
 # How pydantic names a branch of a union in an error's place.

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from accelsim.compress.huffman import (
+from accelsim.compression.huffman import (
     HuffmanStream,
     HuffmanTable,
     build_table,
     encode_stream,
     symbol_counts,
 )
-from accelsim.compress.sizes import LayerSizes
-from accelsim.compress.sparse import Float32, SparseCodes, UInt8
+from accelsim.compression.sizes import LayerSizes
+from accelsim.compression.sparse import Float32, SparseCodes, UInt8
 from accelsim.errors import NetworkError
 from accelsim.kernels import csc
 from accelsim.network.layers import Activation, check_activations, check_chain, check_layer_names

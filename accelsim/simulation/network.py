@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from accelsim.compress.compressor import compress
-from accelsim.compress.layer import CompressedNetwork
-from accelsim.compress.loading import load
+from accelsim.compression.compressor import compress
+from accelsim.compression.layer import CompressedNetwork
+from accelsim.compression.loading import load
 from accelsim.hardware.accelerator import Accelerator, accelerator
 from accelsim.network.layers import Network
-from accelsim.simulate.inputs import ActivationsLike
-from accelsim.simulate.result import Result
-from accelsim.simulate.session import Session
+from accelsim.simulation.inputs import ActivationsLike
+from accelsim.simulation.result import Result
+from accelsim.simulation.session import Session
 
 
 def simulate(

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from accelsim.compress.codebook import (
+from accelsim.compression.codebook import (
     Codebook,
     assign_codes,
     initial_centroids,
