@@ -88,7 +88,7 @@ def compress(
         str, typer.Option(help="Density of each layer, or global over all of them.")
     ] = "layer",
     code_bits: Annotated[int, typer.Option(help="Bits of a shared-weight code, 1 to 8.")] = 4,
-    index_bits: Annotated[int, typer.Option(help="Bits of a stored run of zeros, 1 to 8.")] = 4,
+    index_bits: Annotated[int, typer.Option(help="Bits of a stored run of zeros, 1 to 8.")] = 6,
     codebook_init: Annotated[
         str, typer.Option(help="Where k-means starts: linear, density or random.")
     ] = "linear",

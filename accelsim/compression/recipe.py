@@ -22,7 +22,8 @@ class Recipe(BaseModel):
         every weight that is not zero already
     scope: `layer` keeps that fraction of each layer, `global` of all weights together
     code_bits: bits of a codebook index; code 0 is zero, so 2**code_bits - 1 values are shared
-    index_bits: bits of a stored run of zeros
+    index_bits: bits of a stored run of zeros; once Huffman-coded, wider runs cost less than the padding
+        that they avoid (the machine has a width of its own, `run_bits`)
     codebook_init: where k-means starts (Deep Compression finds `linear` best)
     max_code_length: longest Huffman word; 11 bits keep a decode table at 4 KiB
     bias: `codebook` stores the bias as one more column of codes, `exact` as float32 values; `auto`
@@ -34,7 +35,7 @@ class Recipe(BaseModel):
     density: Density | dict[str, Density] | None = None
     scope: Literal["layer", "global"] = "layer"
     code_bits: int = Field(default=4, ge=1, le=8)
-    index_bits: int = Field(default=4, ge=1, le=8)
+    index_bits: int = Field(default=6, ge=1, le=8)
     codebook_init: Initialisation = "linear"
     max_code_length: int = Field(default=11, ge=8, le=15)
     bias: Literal["auto", "codebook", "exact"] = "auto"

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEDIA_TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
+LONG_TABLE = 20  # rows
+LONG_TEXT = 40  # characters
 CSS = Path(__file__).with_name("page.css")
 
 
 class Section(NamedTuple):
-    """A part of the page: paragraphs (parted by blank lines), then tables, then pictures."""
+    """A part of the page: paragraphs (parted by blank lines), then pictures, then tables."""
 
     heading: str
     text: str = ""
@@ -73,29 +75,31 @@ def _page(
 def _section(section: Section) -> Iterator[str]:
     yield f"<section><h2>{escape(section.heading)}</h2>"
     yield from (f"<p>{escape(part)}</p>" for part in _paragraphs(section.text))
-    for caption, frame in section.tables:
-        yield from _table(caption, frame)
     for caption, path in section.figures:
         yield _figure(caption, Path(path))
+    for caption, frame in section.tables:
+        yield from _table(caption, frame)
     yield "</section>"
 
 
 def _table(caption: str, frame: "pd.DataFrame") -> Iterator[str]:
-    """Lay out a table that scrolls by itself if it is wider than the page."""
+    """Lay out a table that scrolls by itself if it is wide, and opens at a click if it is long."""
     columns = [(str(name), _is_number(frame[name])) for name in frame.columns]
-    yield f'<div class="scroll"><table><caption>{escape(caption)}</caption><thead><tr>'
+    state = "" if len(frame) > LONG_TABLE else " open"
+    yield f"<details{state}><summary>{escape(caption)}</summary>"
+    yield '<div class="scroll"><table><thead><tr>'
     yield "".join(_cell("th", label(name), right=right) for name, right in columns)
     yield "</tr></thead><tbody>"
     for row in frame.itertuples(index=False, name=None):
         cells = zip(row, columns, strict=True)
         yield "<tr>" + "".join(_cell("td", _value(v), right=right) for v, (_, right) in cells)
         yield "</tr>"
-    yield "</tbody></table></div>"
+    yield "</tbody></table></div></details>"
 
 
 def _cell(tag: str, text: str, *, right: bool) -> str:
-    number_class = ' class="number"' if right else ""
-    return f"<{tag}{number_class}>{escape(text)}</{tag}>"
+    style = ' class="number"' if right else ' class="long"' if len(text) > LONG_TEXT else ""
+    return f"<{tag}{style}>{escape(text)}</{tag}>"
 
 
 def _figure(caption: str, path: Path) -> str:

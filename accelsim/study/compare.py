@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 TOTAL = "total"
+REMARKS = ["source", "note"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ class Comparison:
             unit = "us" if what == "latency" else "uj"
             base = frame["layer"].map(reference[f"{what}_{unit}"])
             frame[f"{what}_ratio"] = frame[f"{what}_{unit}"] / base
-        return frame
+        return frame[[*(c for c in frame if c not in REMARKS), *REMARKS]]
 
     @cached_property
     def layer_names(self) -> list[str]:
@@ -186,12 +187,17 @@ def _with_total(rows: list[BaselineRow], n_layers: int) -> list[BaselineRow]:
             energies = [row.energy_uj for row in own]
             total = None if None in energies else sum(e for e in energies if e is not None)
             latency_us = sum(row.latency_us for row in own)
+            note = "; ".join(["sum over the layers", *_shared_remarks([row.note for row in own])])
             totals.append(
-                own[0]._replace(
-                    layer=TOTAL, latency_us=latency_us, energy_uj=total, note="sum over the layers"
-                )
+                own[0]._replace(layer=TOTAL, latency_us=latency_us, energy_uj=total, note=note)
             )
     return rows + totals
+
+
+def _shared_remarks(notes: list[str]) -> list[str]:
+    """The parts of a note, between semicolons, that every layer's note has."""
+    rest = [set(note.split("; ")) for note in notes[1:]]
+    return [part for part in notes[0].split("; ") if part and all(part in other for other in rest)]
 
 
 def _published(network: CompressedNetwork) -> list[BaselineRow]:

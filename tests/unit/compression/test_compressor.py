@@ -281,7 +281,7 @@ SIZED = [
 def test_sizes_are_the_sum_of_all_bits(layer, fields):
     compressed = compress(network_of(layer), **fields)
     coded = compressed.layers[0]
-    code_bits, index_bits = fields.get("code_bits", 4), fields.get("index_bits", 4)
+    code_bits, index_bits = fields.get("code_bits", 4), fields.get("index_bits", 6)
     columns = code_matrix(coded)
     entries = slow_entries([code for column in columns for code in column], index_bits)
     codes = [code for code, _ in entries]
