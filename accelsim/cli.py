@@ -1,6 +1,7 @@
 """The command line: one thin command per public name."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,6 @@ app = typer.Typer(
         "Compress a network, run it on an on-chip-SRAM accelerator, compare SRAM with DRAM energy.\n\n"
         "Start with `accelsim demo`."
     ),
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -55,6 +55,10 @@ SeedOption = Annotated[int, typer.Option(help="Seed of everything that is drawn 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
 
 
+UsageError: Any = typer.BadParameter.__base__  # Typer exports only this kind of it
+INTERRUPTED = 130  # what a shell reports for a command that Ctrl-C ended
+
+
 class Target(StrEnum):
     """What `measure` can measure."""
 
@@ -62,13 +66,15 @@ class Target(StrEnum):
 
 
 @app.callback(invoke_without_command=True)
-def version_callback(
+def before_commands(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Handle options that stand before a command."""
     if version:
         typer.echo(f"accelsim {__version__}")
-        raise typer.Exit
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()
@@ -107,27 +113,29 @@ def compress(
     from accelsim.compression.describe import inspect as describe
     from accelsim.compression.layer import CompressedNetwork
     from accelsim.compression.loading import load
+    from accelsim.compression.recipe import Recipe, make_recipe
 
+    recipe = make_recipe(
+        None,
+        density=_densities(density),
+        scope=scope,
+        code_bits=code_bits,
+        index_bits=index_bits,
+        codebook_init=codebook_init,
+        bias=bias,
+        seed=seed,
+    )
     loaded = load(network)
     if isinstance(loaded, CompressedNetwork):
-        if density:
+        if recipe != Recipe():
             raise InputError(
-                f"{network}: is compressed already: leave out --density, or give dense weights"
+                f"{network}: is compressed already: leave out --density and the like, "
+                "or give dense weights"
             )
         compressed = loaded
     else:
         with _progress() as tell:
-            compressed = run(
-                loaded,
-                progress=tell,
-                density=_densities(density),
-                scope=scope,
-                code_bits=code_bits,
-                index_bits=index_bits,
-                codebook_init=codebook_init,
-                bias=bias,
-                seed=seed,
-            )
+            compressed = run(loaded, recipe, progress=tell)
     save(compressed, out)
     _print_inspection(describe(out), as_json)
 
@@ -227,7 +235,7 @@ def compare(
     if out:
         write_comparison(comparison, out, layer)
     if as_json:
-        _print_json(comparison_dict(comparison))
+        _print_json(comparison_dict(comparison, layer))
     else:
         print_comparison(comparison, _console(), layer)
         _print_notes(comparison.notes)
@@ -262,11 +270,12 @@ def sweep(
     Example: `accelsim sweep lenet-300-100 -v pes=1,2,4,8,16,32,64 -v queue_depth=2,8,32`
     """
     from accelsim.files import make_folder
+    from accelsim.report.comparison import json_records
     from accelsim.report.sweeping import print_sweep, write_sweep
     from accelsim.study.sweep import sweep as run
 
-    fields = _overrides(vary) if vary else {"pes": ",".join(str(2**i) for i in range(10))}
-    varied: dict[str, Any] = {name: str(values).split(",") for name, values in fields.items()}
+    varied = _varied(vary) if vary else {"pes": [2**i for i in range(10)]}
+    settings = _overrides(overrides) | varied
     make_folder(out)
     store = out / "points.jsonl"
     if not resume:
@@ -279,13 +288,14 @@ def sweep(
             seed=seed,
             store=store,
             progress=advance,
-            **(_overrides(overrides) | varied),
+            **settings,
         )
         write_sweep(frame, list(varied), out)
     if as_json:
-        _print_json({"points": frame.to_dict(orient="records")})
+        _print_json({"points": json_records(frame), "about": frame.attrs})
     else:
         print_sweep(frame, list(varied), out, _console())
+        _print_notes(frame.attrs["notes"])
 
 
 @app.command()
@@ -325,7 +335,10 @@ def demo(
         bool, typer.Option("--measure/--no-measure", help="Time this computer's CPU as well.")
     ] = True,
 ) -> None:
-    """Run the whole job on LeNet-300-100, which comes with accelsim, and write a report."""
+    """Run the whole job on LeNet-300-100, which comes with accelsim, and write a report.
+
+    Example: `accelsim demo --no-measure --out reports/demo`
+    """
     from accelsim.report.demo import demo as run
 
     run(out, measure=measure, console=_console())
@@ -334,20 +347,43 @@ def demo(
 def main() -> NoReturn:
     """Run the command line; a user's error is one line and exit code 2."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except AccelsimError as error:
-        typer.echo(f"accelsim: {error}", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
+        _fail(str(error))
+    except UsageError as error:
+        _fail(f"{' '.join(error.format_message().split()).rstrip('.')}: see accelsim --help")
+    except OSError as error:
+        # What could not be written may still be in the buffer: let Python drop it, not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(f"cannot write the output: {error.strerror}: make room or write elsewhere")
+    if code == INTERRUPTED:
         typer.echo("accelsim: interrupted", err=True)
-        sys.exit(130)
-    sys.exit(0)
+    sys.exit(code or 0)
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"accelsim: {message}", err=True)
+    sys.exit(2)
 
 
 def _overrides(texts: list[str] | None) -> dict[str, Any]:
-    from accelsim.hardware.accelerator import parse_override
+    from accelsim.compression.recipe import closest
+    from accelsim.errors import HardwareError
+    from accelsim.hardware.accelerator import Accelerator, parse_override
 
-    return dict(parse_override(text) for text in texts or [])
+    known = list(Accelerator.model_fields)
+    fields = dict(parse_override(text) for text in texts or [])
+    for name in fields:
+        if name not in known:  # it could be another argument of the same function
+            raise HardwareError(f"machine: unknown field '{name}'{closest(name, known, 'fields')}")
+    return fields
+
+
+def _varied(texts: list[str]) -> dict[str, list[Any]]:
+    return {
+        name: [_overrides([f"{name}={value}"])[name] for value in str(values).split(",")]
+        for name, values in _overrides(texts).items()
+    }
 
 
 def _densities(texts: list[str] | None) -> float | dict[str, float] | None:
@@ -391,10 +427,15 @@ def _progress() -> Iterator[Any]:
 
 @contextmanager
 def _progress_bar() -> Iterator[Any]:
+    """A bar on stderr; nothing when stderr is not a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _done, _total: None
+        return
+    with Progress(console=console, transient=True) as progress:
         task = progress.add_task("sweeping", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 

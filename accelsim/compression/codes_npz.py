@@ -10,7 +10,7 @@ from accelsim.compression.layer import CompressedLayer, CompressedNetwork
 from accelsim.compression.recipe import Recipe
 from accelsim.compression.sparse import append_column, sparse_codes
 from accelsim.errors import FileFormatError, NetworkError
-from accelsim.network._files import naming_file
+from accelsim.network.files import naming_file
 from accelsim.network.layers import ACTIVATIONS, Float32, as_finite_float32
 from accelsim.network.npz import layer_groups, read_arrays
 from accelsim.provenance import software_versions

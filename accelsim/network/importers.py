@@ -5,8 +5,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from accelsim.errors import InputError
-from accelsim.network._files import StrPath, checked_file
 from accelsim.network.bundled import bundled_models
+from accelsim.network.files import StrPath, checked_file
 from accelsim.network.layers import Network
 from accelsim.network.npz import load_npz
 from accelsim.network.onnx_file import load_onnx

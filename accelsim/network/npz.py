@@ -17,7 +17,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from accelsim.errors import FileFormatError, NetworkError
-from accelsim.network._files import LIMIT_BYTES, StrPath, checked_file, first_line, naming_file
+from accelsim.network.files import LIMIT_BYTES, StrPath, checked_file, first_line, naming_file
 from accelsim.network.layers import MAX_DIMENSION, Activation, Layer, Network
 
 AnyArray: TypeAlias = NDArray[Any]

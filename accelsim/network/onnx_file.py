@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import FileFormatError, NetworkError
-from accelsim.network._files import StrPath, checked_file, first_line, naming_file
+from accelsim.network.files import StrPath, checked_file, first_line, naming_file
 from accelsim.network.layers import MAX_DIMENSION, Activation, Layer, Network
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.errors import FileFormatError, InputError, NetworkError
-from accelsim.network._files import StrPath, checked_file, first_line, naming_file
+from accelsim.network.files import StrPath, checked_file, first_line, naming_file
 from accelsim.network.layers import MAX_DIMENSION, Activation, Layer, Network, check_chain
 
 ARTIFACT_PREFIX = "accelsim."

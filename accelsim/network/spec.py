@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from accelsim.errors import FileFormatError, NetworkError
-from accelsim.network._files import StrPath, checked_file, first_line, naming_file
+from accelsim.network.files import StrPath, checked_file, first_line, naming_file
 from accelsim.network.layers import MAX_DIMENSION, Activation, Layer, Network
 
 MAX_WEIGHTS = 2**33  # dense weights of one layer: ten times the largest in use

@@ -30,6 +30,7 @@ def print_measurement(measurement: Measurement, console: "Console") -> None:
 
 def write_comparison(comparison: Comparison, folder: Path, layer: str | None = None) -> Path:
     """Write comparison.csv, energy.csv, table_iv.csv, two figures and index.html; returns the page."""
+    rows_of(comparison, layer)  # an unknown layer is an error before anything is written
     make_folder(folder)
     write_csv(comparison.table, folder / "comparison.csv")
     write_csv(comparison.energy, folder / "energy.csv")
@@ -83,13 +84,14 @@ def comparison_sections(
     return sections
 
 
-def comparison_dict(comparison: Comparison) -> dict[str, Any]:
-    """The comparison for JSON; what was not measured is null."""
+def comparison_dict(comparison: Comparison, layer: str | None = None) -> dict[str, Any]:
+    """The comparison for JSON, of one layer or of all; what was not measured is null."""
+    table = rows_of(comparison, layer) if layer else comparison.table
     return {
         "network": comparison.network,
-        "systems": _records(comparison.table),
-        "energy": _records(comparison.energy),
-        "table_iv": _records(comparison.table_iv),
+        "systems": json_records(table),
+        "energy": json_records(comparison.energy),
+        "table_iv": json_records(comparison.table_iv),
         "notes": list(comparison.notes),
         "provenance": next(iter(comparison.results.values())).provenance,
     }
@@ -109,7 +111,8 @@ def _title(network: str, layer: str) -> str:
     return network if layer in (network, TOTAL) else f"{network}: {layer}"
 
 
-def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+def json_records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """A table for JSON, which has no NaN: what is missing is None."""
     import pandas as pd
 
     return [

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 NETWORK = "lenet-300-100"
 SWEEP_PES = [1, 2, 4, 8, 16, 32, 64, 128, 256]
-# Memories of one byte grow to what the network needs: the sweep then compares machines made for it.
-SIZED_TO_NEED = {"weight_sram_bytes": 1, "pointer_sram_bytes": 1, "activation_sram_bytes": 1}
 
 
 def demo(
@@ -51,7 +49,7 @@ def demo(
     comparison = compare(network, activations=digits, measure=measure)
     result = next(iter(comparison.results.values()))
     right = int((result.outputs_fixed.raw.argmax(axis=-1) == labels).sum())
-    frame = sweep(network, activations=digits, pes=SWEEP_PES, **SIZED_TO_NEED)
+    frame = sweep(network, activations=digits, pes=SWEEP_PES)
 
     console.rule("[bold]1. The network, compressed")
     console.print(inspection_table(described))

@@ -127,15 +127,18 @@ def per_pe_counts(runs: list[VectorRun]) -> dict[str, Any]:
     }
 
 
-def result_notes(
-    network: CompressedNetwork, memories: Memories, flows: list[LayerFlow]
-) -> tuple[str, ...]:
-    """Lines that a result must not be read without."""
-    notes = []
+def network_notes(network: CompressedNetwork) -> tuple[str, ...]:
+    """What must be known about the network to read any result of it."""
     if network.provenance.get("synthetic"):
-        notes.append(
-            "weights and activations are synthetic: drawn from a seed to published densities"
-        )
+        return ("weights and activations are synthetic: drawn from a seed to the stated densities",)
+    return ()
+
+
+def result_notes(
+    memories: Memories, network: CompressedNetwork, flows: list[LayerFlow]
+) -> tuple[str, ...]:
+    """What must be known about a run to read its result."""
+    notes = []
     for memory in memories.grown:
         size = getattr(memories, f"{memory}_bytes")
         notes.append(f"{memory} SRAM grown to {size:,} bytes per PE (overflow=grow)")

@@ -8,6 +8,7 @@ import numpy as np
 
 from accelsim.compression.layer import CompressedNetwork
 from accelsim.errors import InputError, NetworkError
+from accelsim.network.files import naming_file
 from accelsim.network.layers import Float32, check_activations
 from accelsim.network.npz import read_array, read_arrays
 
@@ -35,10 +36,7 @@ def network_inputs(network: CompressedNetwork, activations: ActivationsLike, see
     if seed < 0:
         raise InputError(f"seed={seed}: give 0 or more")
     notes: list[str] = []
-    given = dict(network.activations)
-    if activations is not None:
-        given = _by_name(network, activations)
-    given = check_activations({layer.name: layer.n_in for layer in network.layers}, given)
+    given = _given(network, activations)
     for index, layer in enumerate(network.layers):
         if layer.name not in given and (index == 0 or not network.chained):
             rng = np.random.default_rng([seed, index])
@@ -52,13 +50,23 @@ def network_inputs(network: CompressedNetwork, activations: ActivationsLike, see
     return Inputs(batched, single, tuple(notes))
 
 
+def _given(network: CompressedNetwork, activations: Any) -> dict[str, Float32]:
+    """Checked input vectors by layer name, from wherever they are given."""
+    inputs = {layer.name: layer.n_in for layer in network.layers}
+    if activations is None:
+        return dict(network.activations)
+    if not isinstance(activations, str | Path):
+        return check_activations(inputs, _by_name(network, activations))
+    path = Path(activations)
+    arrays: Any = read_arrays(path) if path.suffix == ".npz" else read_array(path)
+    with naming_file(path):
+        if isinstance(arrays, dict):
+            arrays = _trace(network, arrays)
+        return check_activations(inputs, _by_name(network, arrays))
+
+
 def _by_name(network: CompressedNetwork, activations: Any) -> dict[str, Float32]:
     first = network.layers[0].name
-    if isinstance(activations, str | Path):
-        path = Path(activations)
-        activations = read_arrays(path) if path.suffix == ".npz" else read_array(path)
-        if isinstance(activations, dict):
-            activations = _trace(network, path, activations)
     if isinstance(activations, Mapping):
         return {first if name == "inputs" else name: v for name, v in activations.items()}
     try:
@@ -69,7 +77,7 @@ def _by_name(network: CompressedNetwork, activations: Any) -> dict[str, Float32]
         ) from None
 
 
-def _trace(network: CompressedNetwork, path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
+def _trace(network: CompressedNetwork, arrays: dict[str, Any]) -> dict[str, Any]:
     """The input of a trace file: `inputs` alone if it is there, else every layer that it names."""
     if "inputs" in arrays:
         return {"inputs": arrays["inputs"]}
@@ -79,7 +87,7 @@ def _trace(network: CompressedNetwork, path: Path, arrays: dict[str, Any]) -> di
     chosen = {name: values for name, values in arrays.items() if name in names}
     if not chosen:
         raise NetworkError(
-            f"{path}: holds {', '.join(arrays) or 'nothing'}: name an array 'inputs', 'activations' or "
+            f"holds {', '.join(arrays) or 'nothing'}: name an array 'inputs', 'activations' or "
             f"after a layer ({', '.join(sorted(names))})"
         )
     return chosen

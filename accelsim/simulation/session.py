@@ -14,7 +14,13 @@ from accelsim.hardware.memory import Memories, allocate, layer_need
 from accelsim.hardware.technology import dram, technology
 from accelsim.provenance import software_versions
 from accelsim.simulation.arithmetic import softmax
-from accelsim.simulation.counting import count_layer, layer_row, per_pe_counts, result_notes
+from accelsim.simulation.counting import (
+    count_layer,
+    layer_row,
+    network_notes,
+    per_pe_counts,
+    result_notes,
+)
 from accelsim.simulation.flow import LayerFlow, flow_through
 from accelsim.simulation.inputs import ActivationsLike, network_inputs
 from accelsim.simulation.pe_array import PeArray, VectorRun
@@ -48,9 +54,17 @@ class Session:
         self.network = network
         self.seed = seed
         self.inputs = network_inputs(network, activations, seed)
-        self.notes = notes + self.inputs.notes
+        self.notes = notes + network_notes(network) + self.inputs.notes
         self._flows: dict[Any, list[LayerFlow]] = {}
         self._kept: dict[Any, Any] = {}
+
+    def provenance(self) -> dict[str, Any]:
+        """Versions, how the network was made, and the seed."""
+        return {
+            **software_versions(),
+            "network": dict(self.network.provenance),
+            "seed": self.seed,
+        }
 
     def forget_layouts(self) -> None:
         """Free everything that depends on the number of PEs."""
@@ -111,13 +125,8 @@ class Session:
             area_terms=tuple(array_area(machine, srams, technology(machine.technology))),
             outputs=outputs,
             outputs_fixed=fixed,
-            notes=self.notes + result_notes(self.network, memories, flows),
-            provenance={
-                **software_versions(),
-                "machine": machine.model_dump(),
-                "network": dict(self.network.provenance),
-                "seed": self.seed,
-            },
+            notes=self.notes + result_notes(memories, self.network, flows),
+            provenance=self.provenance() | {"machine": machine.model_dump()},
         )
 
     def _keep(self, key: Any, make: Callable[[], T]) -> T:

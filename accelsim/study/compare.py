@@ -14,6 +14,7 @@ from accelsim.baseline.published import (
     published_times,
 )
 from accelsim.compression.layer import CompressedNetwork
+from accelsim.errors import InputError
 from accelsim.hardware.accelerator import Accelerator, accelerator
 from accelsim.hardware.technology import dram, technology
 from accelsim.network.layers import Network
@@ -68,11 +69,13 @@ class Comparison:
 
         parts = []
         for system, result in self.results.items():
-            vectors = result.layers["vectors"].max()
-            summed = result.energy.groupby(["component", "group"], sort=False, as_index=False)
-            part = summed.agg({"energy_pj": "sum", "source": "first"})
+            vectors = result.energy["layer"].map(result.layers.set_index("name")["vectors"])
+            per_inference = result.energy.assign(
+                energy_uj=result.energy["energy_pj"] / 1e6 / vectors
+            )
+            summed = per_inference.groupby(["component", "group"], sort=False, as_index=False)
+            part = summed.agg({"source": "first", "energy_uj": "sum"})
             part.insert(0, "system", system)
-            part["energy_uj"] = part.pop("energy_pj") / 1e6 / vectors
             parts.append(part)
         return pd.concat(parts, ignore_index=True)
 
@@ -110,6 +113,8 @@ def compare(
     """
     machine = accelerator(hardware, **({"overflow": "grow"} | overrides))
     session = open_session(network, activations, machine, seed=seed)
+    for record in records:
+        _check_record(record, session.network)
     results = {}
     for name, variant in _variants(machine):
         if progress:
@@ -192,6 +197,18 @@ def _with_total(rows: list[BaselineRow], n_layers: int) -> list[BaselineRow]:
                 own[0]._replace(layer=TOTAL, latency_us=latency_us, energy_uj=total, note=note)
             )
     return rows + totals
+
+
+def _check_record(record: Measurement, network: CompressedNetwork) -> None:
+    """Times of other layers must not stand, or be summed, beside this network's."""
+    own = {(layer.name, layer.n_out, layer.n_in) for layer in network.layers}
+    for layer in record.layers:
+        if (layer.name, layer.n_out, layer.n_in) not in own:
+            raise InputError(
+                f"the measurement of '{record.network}' has layer '{layer.name}' "
+                f"({layer.n_out}x{layer.n_in}), network '{network.name}' does not: "
+                "give a measurement of this network"
+            )
 
 
 def _shared_remarks(notes: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -9,6 +10,7 @@ from typing import IO, Any
 from accelsim.errors import InputError
 from accelsim.files import write_atomically
 from accelsim.hardware.accelerator import Accelerator
+from accelsim.hardware.technology import dram, technology
 from accelsim.provenance import software_versions
 from accelsim.simulation.session import Session
 
@@ -20,9 +22,9 @@ class PointStore:
     InputError if the file belongs to another network, input or version, or cannot be written.
     """
 
-    def __init__(self, path: str | Path | None, session: Session, varied: list[str]) -> None:
+    def __init__(self, path: str | Path | None, session: Session) -> None:
         self._path = Path(path) if path else None
-        self._header = {"sweep_of": _fingerprint(session), "varied": sorted(varied)}
+        self._header = {"sweep_of": _fingerprint(session)}
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self._file: IO[str] | None = None
 
@@ -42,7 +44,8 @@ class PointStore:
         trace: TracebackType | None,
     ) -> None:
         if self._file:
-            self._file.close()
+            with suppress(OSError):  # what a full disk did not take was reported by `put`
+                self._file.close()
 
     def get(self, machine: Accelerator) -> list[dict[str, Any]] | None:
         """Rows of a point that was run before, or None."""
@@ -77,7 +80,8 @@ class PointStore:
             raise InputError(f"{path}: damaged sweep store: a line is not a point: delete it")
         if records and records[0] != self._header:
             raise InputError(
-                f"{path}: holds a sweep of another network, input or version: choose another file"
+                f"{path}: holds a sweep of another network, input or version: choose another file, "
+                "or start afresh"
             )
         return records[1:]
 
@@ -87,7 +91,9 @@ def _write(path: Path, text: str) -> None:
 
 
 def _key(machine: Accelerator) -> str:
-    return machine.model_dump_json()
+    """The machine and what its tables say: a table of the user's own may change between runs."""
+    tables = technology(machine.technology).model_dump_json() + dram(machine.dram).model_dump_json()
+    return f"{machine.model_dump_json()} {hashlib.sha256(tables.encode()).hexdigest()}"
 
 
 def _fingerprint(session: Session) -> str:

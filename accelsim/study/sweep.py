@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelsim.compression.layer import CompressedNetwork
+from accelsim.compression.loading import load
 from accelsim.errors import CapacityError, HardwareError, TechnologyError
 from accelsim.hardware.accelerator import Accelerator, accelerator
 from accelsim.network.layers import Network
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 # Fields that decide how a layer is laid out: they vary slowest, so that a layout is made once.
 LAYOUT_FIELDS = ("pes", "run_bits", "code_bits", "decoder", "row_bits")
+SRAM_FIELDS = ("weight_sram_bytes", "pointer_sram_bytes", "activation_sram_bytes")
 
 
 def sweep(
@@ -36,31 +38,77 @@ def sweep(
     """Run a network on every combination of the given machine fields.
 
     fields: machine fields with a list of values each (``pes=[16, 32, 64]``), or one value for all
-        points. `overflow` defaults to `grow`, so that every point can be run.
+        points. `overflow` defaults to `grow`, so that every point can be run; where `pes` vary, every
+        SRAM whose capacity is not given is then sized to what the network needs at that point.
     store: a file that keeps each point as it is done; an interrupted sweep goes on from there.
     progress: called with (points done, points in all).
 
     Returns one row per point and layer: the varied fields, then the columns of `Result.layers`, then
-    area_mm2 and the SRAM bytes per PE. A point that a technology has no numbers for is an error.
-    Raises HardwareError for an unknown field, before anything is run.
+    area_mm2 and the capacities of the SRAMs, grown where they had to be. Its `attrs` hold `notes` and
+    `provenance`. Raises HardwareError for an unknown field, before anything is run; TechnologyError
+    for a point that the technology has no numbers for.
     """
     import pandas as pd
 
-    machines = grid(accelerator(hardware), {"overflow": "grow"} | fields)
     varied = [name for name, values in fields.items() if _is_list(values)]
+    if isinstance(network, str | Path):
+        network = load(network)
+    _check_code_bits(network, varied)
+    base = accelerator(hardware)
+    defaults = _defaults(base, fields, varied)
+    machines = grid(base, defaults | fields)
     session = open_session(network, activations, machines[0], seed=seed)
-    with PointStore(store, session, varied) as points:
+    with PointStore(store, session) as points:
         rows: list[dict[str, Any]] = []
         for done, (machine, result_rows) in enumerate(_points(session, machines, points)):
             settings = {name: getattr(machine, name) for name in varied}
             rows += [settings | row for row in result_rows]
             if progress:
                 progress(done + 1, len(machines))
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    frame.attrs = {
+        "notes": session.notes + _sizing_note(set(defaults) - set(fields)),
+        "provenance": session.provenance()
+        | {"varied": varied, "machine": machines[0].model_dump()},
+    }
+    return frame
+
+
+def _defaults(
+    base: Accelerator, fields: Mapping[str, Any], varied: Sequence[str]
+) -> dict[str, Any]:
+    """What a sweep sets unless it is told otherwise: memories of one byte grow to the need.
+
+    Memories that only buffer what comes from DRAM need no certain size, so they keep theirs.
+    """
+    if "overflow" in fields:
+        return {}
+    resident = fields.get("weights_in", base.weights_in) == "sram"
+    return {"overflow": "grow"} | dict.fromkeys(
+        SRAM_FIELDS if "pes" in varied and resident else (), 1
+    )
+
+
+def _sizing_note(defaults: Iterable[str]) -> tuple[str, ...]:
+    sized = [name for name in SRAM_FIELDS if name in defaults]
+    if not sized:
+        return ()
+    return (
+        "every SRAM is sized to what the network needs at each point; to keep a size, give "
+        + ", ".join(sized),
+    )
+
+
+def _check_code_bits(network: Network | CompressedNetwork, varied: Sequence[str]) -> None:
+    if "code_bits" in varied and not isinstance(network, CompressedNetwork):
+        raise HardwareError(
+            "sweep: code_bits decide how the weights are shared: compress the network once per width, "
+            "and sweep each"
+        )
 
 
 def grid(base: Accelerator, fields: Mapping[str, Any]) -> list[Accelerator]:
-    """All machines of the grid, those with the same layout next to each other."""
+    """All machines of the grid, each once, those with the same layout next to each other."""
     lists = {name: list(v) if _is_list(v) else [v] for name, v in fields.items()}
     for name, values in lists.items():
         if not values:
@@ -68,17 +116,18 @@ def grid(base: Accelerator, fields: Mapping[str, Any]) -> list[Accelerator]:
     order = sorted(
         lists, key=lambda name: LAYOUT_FIELDS.index(name) if name in LAYOUT_FIELDS else 99
     )
-    return [
+    machines = (
         base.replace(**dict(zip(order, values, strict=True)))
         for values in product(*(lists[name] for name in order))
-    ]
+    )
+    return list(dict.fromkeys(machines))
 
 
 def sum_over_layers(frame: "pd.DataFrame", varied: Sequence[str]) -> "pd.DataFrame":
     """One row per sweep point: sums over layers; utilisation weighted by cycles."""
     weighted = frame.assign(_useful=frame["utilization_frac"] * frame["array_cycles"])
     sums = dict.fromkeys(("cycles", "latency_us", "energy_pj", "array_cycles", "_useful"), "sum")
-    points = weighted.groupby(list(varied), sort=False, as_index=False).agg(
+    points = weighted.groupby(list(varied), sort=False, as_index=False, dropna=False).agg(
         sums | {"area_mm2": "first"}
     )
     points["utilization_frac"] = points["_useful"] / points["array_cycles"]
@@ -89,9 +138,9 @@ def point_rows(result: Result) -> list[dict[str, Any]]:
     """The rows that one run contributes to the table."""
     machine = {
         "area_mm2": result.total["area_mm2"],
-        "weight_sram_bytes": result.memories.weight_bytes,
-        "pointer_sram_bytes": result.memories.pointer_bytes,
-        "activation_sram_bytes": result.memories.activation_bytes,
+        "weight_capacity_bytes_per_pe": result.memories.weight_bytes,
+        "pointer_capacity_bytes_per_pe": result.memories.pointer_bytes,
+        "activation_capacity_bytes_per_pe": result.memories.activation_bytes,
         "grown": " ".join(result.memories.grown),
     }
     return [{"layer": row["name"]} | _without_name(row) | machine for row in result.rows]

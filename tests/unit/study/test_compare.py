@@ -1,0 +1,240 @@
+import csv
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from accelsim.baseline.measured_cpu import measure_cpu
+from accelsim.baseline.published import TABLES
+from accelsim.compression.compressor import compress
+from accelsim.errors import InputError
+from accelsim.network.layers import Layer, Network
+from accelsim.study.compare import TOTAL, compare, table_iv
+
+SRAM, COMPRESSED, DENSE = (
+    "eie-64, weights in SRAM",
+    "eie-64, compressed weights from LPDDR2",
+    "eie-64, dense 16-bit weights from LPDDR2",
+)
+PES = 4
+# EIE's format and LPDDR2 as their TOML files describe them.
+ROW_BYTES, ENTRIES_PER_ROW, WORDS_PER_ROW, LONGEST_RUN, POINTER_BYTES = 8, 8, 4, 15, 2
+CLOCK_MHZ, LATENCY_US, BYTES_PER_US, PJ_PER_BIT = 800, 0.045, 4264, 20
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """50 -> 170 -> 10 without biases, gaps longer than a run can say, three equal inputs."""
+    rng = np.random.default_rng(0)
+    layers = []
+    for name, n_out, n_in in (("one", 170, 50), ("two", 10, 170)):
+        kept = rng.random((n_out, n_in)) < 0.08
+        weights = np.where(kept, rng.integers(1, 8, (n_out, n_in)), 0).astype(np.float32)
+        layers.append(Layer(name, weights))
+    return Network("tiny", tuple(layers), {"one": np.tile(rng.random(50), (3, 1))})
+
+
+@pytest.fixture(scope="module")
+def compared(tiny):
+    return compare(compress(tiny), measure=False, pes=PES)
+
+
+@pytest.fixture(scope="module")
+def alexnet():
+    return compare("alexnet_fc", measure=False)
+
+
+def published(name):
+    with (TABLES / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def fixed_rows(weights):
+    """Weight-SRAM rows of all PEs: entries counted one by one, padding included."""
+    rows = 0
+    for pe in range(PES):
+        entries = 0
+        for column in weights[pe::PES].T:
+            gap = 0
+            for value in column:
+                if value:
+                    entries += 1 + gap // (LONGEST_RUN + 1)
+                    gap = 0
+                else:
+                    gap += 1
+        rows += math.ceil(entries / ENTRIES_PER_ROW)
+    return rows
+
+
+def dense_rows(weights):
+    return sum(math.ceil(weights[pe::PES].size / WORDS_PER_ROW) for pe in range(PES))
+
+
+def test_dram_traffic_and_latency_from_first_principles(tiny, compared):
+    for name, rows_of, pointers in ((COMPRESSED, fixed_rows, True), (DENSE, dense_rows, False)):
+        for layer, row in zip(tiny.layers, compared.results[name].rows, strict=True):
+            n_bytes = ROW_BYTES * rows_of(layer.weights)
+            n_bytes += PES * POINTER_BYTES * (layer.n_in + 1) * pointers
+            assert row["dram_bytes"] == 3 * n_bytes  # for each of three inputs
+            transfer = math.ceil((LATENCY_US + n_bytes / BYTES_PER_US) * CLOCK_MHZ)
+            assert row["cycles"] == max(row["array_cycles"], 3 * transfer)
+    assert all(row["dram_bytes"] == 0 for row in compared.results[SRAM].rows)
+
+
+def test_at_least_one_transfer_sets_the_pace(compared):
+    """Else the test above would compare nothing with the transfer time."""
+    for name in (COMPRESSED, DENSE):
+        assert any(row["array_cycles"] < row["cycles"] for row in compared.results[name].rows)
+
+
+def test_dram_energy_is_bits_times_energy_per_bit(compared):
+    for name in (COMPRESSED, DENSE):
+        n_bytes = sum(row["dram_bytes"] for row in compared.results[name].rows)
+        energy = compared.energy.set_index(["system", "component"])["energy_uj"]
+        assert energy[name, "DRAM"] == pytest.approx(8 * n_bytes * PJ_PER_BIT / 1e6 / 3)
+
+
+def test_rows_are_per_inference(compared):
+    table = compared.table.set_index(["system", "layer"])
+    for name, result in compared.results.items():
+        for row in result.rows:
+            told = table.loc[(name, row["name"])]
+            assert told["latency_us"] == pytest.approx(row["cycles"] / CLOCK_MHZ / 3)
+            assert told["energy_uj"] == pytest.approx(row["energy_pj"] / 1e6 / 3)
+
+
+def test_totals_are_sums_and_ratios_are_to_the_sram_machine(compared):
+    table = compared.table
+    assert compared.layer_names == ["one", "two", TOTAL]
+    for what in ("latency_us", "energy_uj"):
+        wide = table.pivot_table(index="system", columns="layer", values=what)
+        assert (wide["one"] + wide["two"]).tolist() == pytest.approx(wide[TOTAL].tolist())
+        ratios = table.pivot_table(
+            index="system", columns="layer", values=what.split("_")[0] + "_ratio"
+        )
+        for system in (SRAM, COMPRESSED, DENSE):
+            for layer in ("one", "two", TOTAL):
+                expected = wide.loc[system, layer] / wide.loc[SRAM, layer]
+                assert ratios.loc[system, layer] == pytest.approx(expected)
+        assert (ratios.loc[SRAM] == 1).all()
+        assert (ratios.loc[DENSE] > 1).all()
+
+
+def test_the_energy_table_adds_up_to_the_totals(compared):
+    energy = compared.energy.groupby("system")["energy_uj"].sum()
+    table = compared.table.set_index(["system", "layer"])["energy_uj"]
+    for name in (SRAM, COMPRESSED, DENSE):
+        assert energy[name] == pytest.approx(table[name, TOTAL])
+
+
+def test_the_energy_table_adds_up_where_layers_have_batches_of_their_own(tiny):
+    inputs = {"one": np.ones((2, 50)), "two": np.ones((5, 170))}
+    comparison = compare(compress(tiny), activations=inputs, measure=False)
+    energy = comparison.energy.groupby("system")["energy_uj"].sum()
+    table = comparison.table.set_index(["system", "layer"])["energy_uj"]
+    for name in (SRAM, COMPRESSED, DENSE):
+        assert energy[name] == pytest.approx(table[name, TOTAL])
+
+
+def test_one_layer_has_no_total(tiny):
+    single = replace(tiny, layers=tiny.layers[:1])
+    assert compare(compress(single), measure=False).layer_names == ["one"]
+
+
+def test_another_dram_is_named_and_used(tiny, compared):
+    other = compare(compress(tiny), measure=False, pes=PES, dram="ddr3")
+    name = "eie-64, dense 16-bit weights from DDR3"
+    assert name in other.results
+    energy = other.energy.set_index(["system", "component"])["energy_uj"]
+    before = compared.energy.set_index(["system", "component"])["energy_uj"]
+    assert energy[name, "DRAM"] == pytest.approx(before[DENSE, "DRAM"] * 70 / PJ_PER_BIT)
+
+
+def test_sources_are_given_for_every_row(compared, alexnet):
+    for comparison in (compared, alexnet):
+        assert comparison.table["source"].str.len().min() > 10
+        assert comparison.energy["source"].str.len().min() > 3
+
+
+def test_progress_names_the_systems(tiny):
+    told = []
+    compare(compress(tiny), measure=False, progress=told.append)
+    assert told == [SRAM, COMPRESSED, DENSE]
+
+
+# --- published numbers ---
+
+
+def test_eies_own_times_stand_beside_ours(alexnet):
+    actual = {row["layer"]: float(row["actual_us"]) for row in published("eie_layers.csv")}
+    table = alexnet.table_iv
+    assert table["layer"].tolist() == ["Alex-6", "Alex-7", "Alex-8"]
+    assert table["published_us"].tolist() == [actual[name] for name in table["layer"]]
+    sram = alexnet.results[SRAM].rows
+    assert table["ours_us"].tolist() == pytest.approx([row["cycles"] / 800 for row in sram])
+    ratio = table["ours_us"] / table["published_us"]
+    assert table["difference_pct"].tolist() == pytest.approx((100 * ratio - 100).tolist())
+    assert table["note"].str.startswith("synthetic").all()
+    assert any("synthetic" in note for note in alexnet.notes)
+
+
+def test_our_times_are_the_published_work_at_our_utilisation(alexnet):
+    """One multiplication per PE and cycle; weights and inputs drawn to Table III's densities."""
+    for row, layer in zip(alexnet.results[SRAM].rows, published("eie_layers.csv"), strict=False):
+        densities = float(layer["weight_density_pct"]) * float(layer["activation_density_pct"])
+        work = int(layer["n_in"]) * int(layer["n_out"]) * densities / 1e4
+        ideal_us = work / 64 / CLOCK_MHZ
+        assert row["latency_us"] * row["utilization_frac"] == pytest.approx(ideal_us, rel=0.03)
+
+
+def test_published_times_of_every_platform_stand_in_the_table(alexnet):
+    rows = [
+        row
+        for row in published("eie_platform_times.csv")
+        if row["layer"].startswith("Alex") and row["batch"] == "1"
+    ]
+    table = alexnet.table[alexnet.table["kind"] == "published"]
+    layers = table[table["layer"] != TOTAL]
+    assert sorted(layers["latency_us"]) == sorted(float(row["time_us"]) for row in rows)
+    cpu = table[table["system"] == "CPU (Core i7-5930K), dense"].set_index("layer")["latency_us"]
+    assert cpu[TOTAL] == pytest.approx(cpu[["Alex-6", "Alex-7", "Alex-8"]].sum())
+
+
+def test_a_network_that_nobody_published_has_no_such_rows(compared):
+    assert compared.table_iv.empty
+    assert list(compared.table_iv.columns) == [
+        "layer", "published_us", "ours_us", "difference_pct", "note",
+    ]  # fmt: skip
+    assert set(compared.table["kind"]) == {"simulated"}
+
+
+def test_table_iv_of_several_networks_is_one_table():
+    table = table_iv(["neuraltalk", "neuraltalk"], pes=256)
+    assert table["layer"].tolist() == ["NT-We", "NT-Wd", "NT-LSTM"] * 2
+
+
+# --- measurements ---
+
+
+def test_a_record_stands_beside_the_machine(tiny):
+    network = compress(tiny)
+    record = measure_cpu(network, repetitions=3)
+    comparison = compare(network, measure=False, records=[record])
+    measured = comparison.table[comparison.table["kind"] == "measured"]
+    assert set(measured["layer"]) == {"one", "two", TOTAL}
+    for _, rows in measured.groupby("system"):
+        times = rows.set_index("layer")["latency_us"]
+        assert times[TOTAL] == pytest.approx(times["one"] + times["two"])
+
+
+def test_a_record_of_another_network_is_refused(tiny):
+    """Its layers would be summed to a total that looks like this network's."""
+    record = measure_cpu(compress(tiny), repetitions=3)
+    one, two = tiny.layers
+    renamed = replace(tiny, layers=(one, replace(two, name="three")))
+    with pytest.raises(InputError, match="of 'tiny' has layer 'two'"):
+        compare(compress(renamed), measure=False, records=[record])
+    resized = Network("small", (Layer("one", np.ones((3, 50), np.float32)),))
+    with pytest.raises(InputError, match=r"layer 'one' \(170x50\), network 'small' does not"):
+        compare(compress(resized), measure=False, records=[record])
