@@ -87,7 +87,7 @@ def compress(
             "--density",
             "-d",
             metavar="[LAYER=]FRACTION",
-            help="Fraction of weights to keep, for all layers or one; may be repeated.",
+            help="Fraction of weights to keep, of all layers, or of one; may be repeated.",
         ),
     ] = None,
     scope: Annotated[
@@ -367,9 +367,9 @@ def _fail(message: str) -> NoReturn:
 
 
 def _overrides(texts: list[str] | None) -> dict[str, Any]:
-    from accelsim.compression.recipe import closest
     from accelsim.errors import HardwareError
     from accelsim.hardware.accelerator import Accelerator, parse_override
+    from accelsim.validation import closest
 
     known = list(Accelerator.model_fields)
     fields = dict(parse_override(text) for text in texts or [])
@@ -386,24 +386,22 @@ def _varied(texts: list[str]) -> dict[str, list[Any]]:
     }
 
 
-def _densities(texts: list[str] | None) -> float | dict[str, float] | None:
-    if not texts:
-        return None
-    by_layer: dict[str, float] = {}
-    for text in texts:
-        layer, equals, fraction = text.rpartition("=")
+def _densities(texts: list[str] | None) -> dict[str, float] | float | None:
+    """`0.1` for all layers (one number, which any scope takes), `fc3=0.25` for one, or both."""
+    densities: dict[str, float] = {}
+    for text in texts or []:
+        layer, _, fraction = text.rpartition("=")
+        if (layer or "*") in densities:
+            raise InputError(
+                f"--density {text}: is the second for {layer or 'all layers'}: give one"
+            )
         try:
-            value = float(fraction)
+            densities[layer or "*"] = float(fraction)
         except ValueError:
             raise InputError(f"--density {text}: write a fraction, or layer=fraction") from None
-        if not equals:
-            if len(texts) > 1:
-                raise InputError(
-                    f"--density {text}: give one for all layers, or layer=fraction for each"
-                )
-            return value
-        by_layer[layer] = value
-    return by_layer
+    if densities.keys() == {"*"}:
+        return densities["*"]
+    return densities or None
 
 
 def _console() -> "Console":

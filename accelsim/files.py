@@ -45,6 +45,15 @@ def make_folder(path: Path) -> None:
         raise InputError(f"{path}: cannot make this folder: {error.strerror}") from None
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text, complete or not at all. Raises InputError."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    write_atomically(path, write)
+
+
 def write_csv(frame: Any, path: Path) -> None:
     """Write a DataFrame as CSV, complete or not at all. Raises InputError."""
     write_atomically(path, lambda temporary: frame.to_csv(temporary, index=False))

@@ -21,6 +21,7 @@ from accelsim.baseline.measurement import (
 from accelsim.baseline.rapl import Counter, package_counters, read_all_uj, used_uj
 from accelsim.compression.layer import CompressedLayer, CompressedNetwork
 from accelsim.errors import AccelsimError, InputError
+from accelsim.network.draw import draw_activations
 from accelsim.network.layers import Float32, check_activations
 
 __all__ = ["Measurement", "load_measurement", "measure_cpu", "save_measurement"]
@@ -160,7 +161,7 @@ def _measure_layer(
 def _input_columns(layer: CompressedLayer, given: Float32 | None, batch: int) -> Float32:
     """float32[n_in], or [n_in, batch] for more than one vector."""
     if given is None:
-        given = np.random.default_rng(0).exponential(size=layer.n_in).astype(np.float32)
+        given = draw_activations(layer.name, layer.n_in, 1.0, seed=0)
     vectors = np.resize(given, (batch, layer.n_in))
     return vectors[0] if batch == 1 else np.ascontiguousarray(vectors.T)
 

@@ -9,9 +9,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from accelsim.baseline.device import Device
 from accelsim.baseline.published import BaselineRow
-from accelsim.compression.recipe import first_problem
 from accelsim.errors import FileFormatError, InputError
-from accelsim.files import write_atomically
+from accelsim.files import write_text
+from accelsim.validation import first_problem
 
 Cache: TypeAlias = Literal["flushed", "larger than cache", "warm"]
 Microseconds: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -160,7 +160,7 @@ class Measurement(_Record):
 def save_measurement(measurement: Measurement, path: str | Path) -> None:
     """Write one JSON file. Raises InputError if it cannot be written."""
     text = measurement.model_dump_json(indent=1) + "\n"
-    write_atomically(Path(path), lambda file: _write(file, text))
+    write_text(Path(path), text)
 
 
 def load_measurement(path: str | Path) -> Measurement:
@@ -176,7 +176,3 @@ def load_measurement(path: str | Path) -> Measurement:
     except ValidationError as error:
         problem = first_problem(error, list(Measurement.model_fields))
         raise FileFormatError(f"{path}: {textwrap.shorten(problem, 200)}") from None
-
-
-def _write(file: Path, text: str) -> None:
-    file.write_text(text, encoding="utf-8")

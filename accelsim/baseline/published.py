@@ -110,7 +110,11 @@ def _power(platform: _Platform, time: dict[str, str]) -> _Power:
     key = (platform.table_9, time["batch"], time["kernel"], _table_9_layer(time["layer"]))
     for row in _table("deep_compression_power.csv"):
         if (row["platform"], row["batch"], row["kernel"], row["layer"]) == key:
-            return _Power(float(row["power_w"]), row["source"], "measured on this layer")
+            return _Power(
+                float(row["power_w"]),
+                row["source"],
+                "measured for the layer of this name in Deep Compression",
+            )
     for row in _table("eie_platforms.csv"):
         if row["platform"] == platform.table_v:
             note = "measured on AlexNet FC7, dense, batch 1, not on this layer"

@@ -30,11 +30,11 @@ from accelsim.compression.layer import (
     StoredLayer,
     decoded_sparse,
 )
-from accelsim.compression.recipe import first_problem
 from accelsim.compression.sparse import UInt8
 from accelsim.errors import FileFormatError, InputError
 from accelsim.files import write_atomically
 from accelsim.network.layers import MAX_DIMENSION, Activation
+from accelsim.validation import first_problem
 
 _DTYPES = {"float32": "F32", "uint8": "U8", "uint64": "U64"}
 SCHEMA = "1"

@@ -1,12 +1,14 @@
 """A network through pruning, weight sharing and coding."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from accelsim.compression.codebook import Codebook, assign_codes, make_codebook, nearest_codes
 from accelsim.compression.layer import CompressedLayer, CompressedNetwork
+from accelsim.compression.loading import load
 from accelsim.compression.recipe import Recipe, make_recipe
 from accelsim.compression.sparse import (
     KEEP_NONZERO,
@@ -18,16 +20,18 @@ from accelsim.compression.sparse import (
     magnitude_threshold,
     prune,
 )
-from accelsim.errors import NetworkError
+from accelsim.errors import InputError, NetworkError
 from accelsim.network.draw import draw_activations, draw_sparse_weights
 from accelsim.network.layers import Layer, Network
 from accelsim.provenance import software_versions
 
 Progress = Callable[[str], None]
+# In densities by layer name: all layers that are not named.
+OTHERS = "*"
 
 
 def compress(
-    network: Network,
+    network: "str | Path | Network",
     recipe: Recipe | None = None,
     *,
     progress: Progress | None = None,
@@ -37,8 +41,9 @@ def compress(
 
     What a shape-only layer leaves open (weights, bias, activations) is drawn from `recipe.seed`; such
     a network says `synthetic` in its provenance. Nothing is retrained. `progress` is called with the
-    name of each layer before its turn. Raises NetworkError or InputError.
+    name of each layer before its turn. Raises InputError or one of its kinds.
     """
+    network = _dense(network)
     recipe = make_recipe(recipe, **fields)
     thresholds = _thresholds(network, recipe)
     layers = []
@@ -62,6 +67,13 @@ def compress(
     )
 
 
+def _dense(network: "str | Path | Network") -> Network:
+    loaded = load(network) if isinstance(network, str | Path) else network
+    if not isinstance(loaded, Network):
+        raise InputError(f"network '{loaded.name}': is compressed already: give dense weights")
+    return loaded
+
+
 class _Weights(NamedTuple):
     columns: SparseWeights
     bias: Float32 | None
@@ -82,7 +94,7 @@ def _thresholds(network: Network, recipe: Recipe) -> dict[str, Threshold]:
     for layer in network.layers:
         density = recipe.density
         if isinstance(density, dict):
-            density = density.get(layer.name, 1.0)
+            density = density.get(layer.name, density.get(OTHERS, 1.0))
         keep = round(density * layer.n_weights)
         thresholds[layer.name] = (
             KEEP_NONZERO if layer.weights is None else magnitude_threshold([layer.weights], keep)
@@ -115,7 +127,7 @@ def _check_densities(network: Network, recipe: Recipe) -> None:
     if isinstance(recipe.density, dict):
         if recipe.scope == "global":
             raise NetworkError("density: scope 'global' takes one number for the whole network")
-        unknown = sorted(set(recipe.density) - {layer.name for layer in network.layers})
+        unknown = sorted(set(recipe.density) - {OTHERS} - {layer.name for layer in network.layers})
         if unknown:
             names = ", ".join(layer.name for layer in network.layers)
             raise NetworkError(f"density: no layer '{unknown[0]}'; the layers are {names}")
@@ -177,7 +189,7 @@ def _codebook(
 def _activations(network: Network, seed: int) -> dict[str, Float32]:
     """Given activations, plus drawn ones for shape-only layers that state a density."""
     drawn = {
-        layer.name: draw_activations(layer, seed)
+        layer.name: draw_activations(layer.name, layer.n_in, layer.activation_density, seed)
         for layer in network.layers
         if layer.weights is None and layer.activation_density is not None
     }

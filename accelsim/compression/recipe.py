@@ -1,16 +1,12 @@
 """What `compress` is asked to do, as a person writes it."""
 
-import difflib
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from accelsim.compression.codebook import Initialisation
 from accelsim.errors import InputError
-
-# How pydantic names a branch of a union in an error's place.
-UNION_BRANCH = re.compile(r"constrained-\w+|dict\[.*\]")
+from accelsim.validation import first_problem
 
 Density = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -18,8 +14,8 @@ Density = Annotated[float, Field(gt=0.0, le=1.0)]
 class Recipe(BaseModel):
     """Pruning, weight sharing and coding of one network (no retraining).
 
-    density: fraction of weights kept: one number for all, a number per layer name, or None to keep
-        every weight that is not zero already
+    density: fraction of weights kept: one number for all, a number per layer name ("*" stands for all
+        others, which else keep all), or None to keep every weight that is not zero already
     scope: `layer` keeps that fraction of each layer, `global` of all weights together
     code_bits: bits of a codebook index; code 0 is zero, so 2**code_bits - 1 values are shared
     index_bits: bits of a stored run of zeros; once Huffman-coded, wider runs cost less than the padding
@@ -50,30 +46,3 @@ def make_recipe(recipe: Recipe | None, **fields: Any) -> Recipe:
         return Recipe(**(given | fields))
     except ValidationError as error:
         raise InputError(f"recipe: {first_problem(error, list(Recipe.model_fields))}") from None
-
-
-def first_problem(error: ValidationError, known: list[str]) -> str:
-    """The first complaint of pydantic as one line that names the field and the remedy."""
-    problems = error.errors()
-    # Each branch of a union complains: the one that came furthest is the one that was meant.
-    branches = [other for other in problems if other["loc"][:1] == problems[0]["loc"][:1]]
-    problem = max(branches, key=lambda branch: len(branch["loc"]))
-    place = ".".join(str(part) for part in problem["loc"] if not UNION_BRANCH.fullmatch(str(part)))
-    if problem["type"] == "extra_forbidden" and len(problem["loc"]) > 1:
-        return f"unknown field '{place}': remove it or correct its spelling"
-    if problem["type"] == "extra_forbidden":
-        return f"unknown field '{place}'{closest(place, known, 'fields')}"
-    if problem["type"] == "missing":
-        return f"field '{place}' is missing: add it"
-    message = problem["msg"].removeprefix("Value error, ")
-    if not place:
-        return message
-    return f"{place}={problem.get('input')!r}: {message[0].lower()}{message[1:]}"
-
-
-def closest(word: str, known: list[str], what: str) -> str:
-    """`; did you mean 'x'?`, or the list of what is known."""
-    matches = difflib.get_close_matches(word, known, n=1)
-    if matches:
-        return f"; did you mean '{matches[0]}'?"
-    return f"; the {what} are {', '.join(known)}"

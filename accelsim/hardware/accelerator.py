@@ -13,8 +13,8 @@ from pydantic import (
     model_validator,
 )
 
-from accelsim.compression.recipe import closest, first_problem
 from accelsim.errors import HardwareError
+from accelsim.validation import closest, first_problem
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -92,7 +92,7 @@ class Accelerator(BaseModel):
 
     def replace(self, **overrides: Any) -> "Accelerator":
         """This machine with some fields changed. Raises HardwareError naming a wrong field."""
-        return _validated(self.model_dump() | overrides, f"machine '{self.name}'")
+        return _validated(self.model_dump(exclude_unset=True) | overrides, f"machine '{self.name}'")
 
 
 def preset_names() -> list[str]:

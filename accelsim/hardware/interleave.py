@@ -22,11 +22,6 @@ class InterleavedLayer(NamedTuple):
     bias_words: Any
     bias_zeros: Any
 
-    @property
-    def pes(self) -> int:
-        """Number of PEs."""
-        return int(self.csc.pe_ptr.size - 1)
-
 
 def interleave(layer: CompressedLayer, pes: int, run_bits: int) -> InterleavedLayer:
     """Deal the rows of a layer out to `pes` PEs and index them relatively with `run_bits` bits."""

@@ -59,7 +59,7 @@ def draw_sparse_weights(layer: Layer, seed: int) -> DrawnWeights:
             f"layer '{layer.name}': {layer.n_out} × {layer.n_in} weights at density "
             f"{layer.weight_density} are too many to draw: lower weight_density or split the layer"
         )
-    rng = _stream(layer, seed)
+    rng = _stream(layer.name, seed)
     position = _kept_positions(layer.n_weights, layer.weight_density, rng)
     column_starts = np.arange(layer.n_in + 1, dtype=np.int64) * layer.n_out
     col_ptr = np.searchsorted(position, column_starts).astype(np.int64)
@@ -68,25 +68,24 @@ def draw_sparse_weights(layer: Layer, seed: int) -> DrawnWeights:
     return DrawnWeights(col_ptr, rows, values, _draw_bias(layer, rng))
 
 
-def draw_activations(layer: Layer, seed: int) -> NDArray[np.float32]:
-    """Draw an input vector float32[n_in] as it comes out of a ReLU.
+def draw_activations(layer: str, n_in: int, density: float, seed: int) -> NDArray[np.float32]:
+    """Draw an input vector float32[n_in] for a layer, by name, as it comes out of a ReLU.
 
-    Each value is non-zero with probability `activation_density` (1.0 where None), and is then an
-    exponential of mean 1 plus 0.001, as in the layers of the published EIE simulator's runs.
+    Each value is non-zero with probability `density`, and is then an exponential of mean 1 plus
+    0.001, as in the layers of the published EIE simulator's runs.
 
     Raises InputError for a negative seed.
     """
     rng = _stream(layer, seed, 1)
-    density = 1.0 if layer.activation_density is None else layer.activation_density
-    is_active = rng.random(layer.n_in) < density
-    values = rng.standard_exponential(layer.n_in, dtype=np.float32) + _MIN_ACTIVATION
+    is_active = rng.random(n_in) < density
+    values = rng.standard_exponential(n_in, dtype=np.float32) + _MIN_ACTIVATION
     return np.where(is_active, values, np.float32(0.0))
 
 
-def _stream(layer: Layer, seed: int, *purpose: int) -> np.random.Generator:
+def _stream(layer: str, seed: int, *purpose: int) -> np.random.Generator:
     if seed < 0:
         raise InputError(f"seed={seed}: give a whole number of 0 or more")
-    return np.random.default_rng([seed, crc32(layer.name.encode()), *purpose])
+    return np.random.default_rng([seed, crc32(layer.encode()), *purpose])
 
 
 def _draw_bias(layer: Layer, rng: np.random.Generator) -> NDArray[np.float32] | None:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from accelsim.compression.layer import CompressedNetwork
-from accelsim.errors import InputError, NetworkError
+from accelsim.errors import NetworkError
+from accelsim.network.draw import draw_activations
 from accelsim.network.files import naming_file
 from accelsim.network.layers import Float32, check_activations
 from accelsim.network.npz import read_array, read_arrays
@@ -33,14 +34,11 @@ def network_inputs(network: CompressedNetwork, activations: ActivationsLike, see
     `inputs` stands for the first. Raises NetworkError where they do not fit, InputError for a seed
     below 0.
     """
-    if seed < 0:
-        raise InputError(f"seed={seed}: give 0 or more")
     notes: list[str] = []
     given = _given(network, activations)
     for index, layer in enumerate(network.layers):
         if layer.name not in given and (index == 0 or not network.chained):
-            rng = np.random.default_rng([seed, index])
-            given[layer.name] = rng.exponential(size=layer.n_in).astype(np.float32)
+            given[layer.name] = draw_activations(layer.name, layer.n_in, 1.0, seed)
             notes.append(
                 f"layer '{layer.name}': no input was given, so a dense one was drawn (seed {seed})"
             )

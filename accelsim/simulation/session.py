@@ -84,6 +84,8 @@ class Session:
         memories = allocate(needs, max(item.decoded.pointer_bits for item in laid_out), machine)
         table_bits = max(item.decoded.table_bits for item in laid_out)
         srams = macros(machine, memories, table_bits, tech)
+        # A queue has one width, which says any column of the widest layer.
+        index_bits = max(layer.n_in for layer in self.network.layers).bit_length()
         results = []
         for index, layer in enumerate(self.network.layers):
             runs = self._runs(index, machine, flows[index], laid_out[index].array)
@@ -92,7 +94,7 @@ class Session:
             )
             energy = layer_energy(
                 counters,
-                int(layer.n_in).bit_length(),
+                index_bits,
                 machine,
                 srams,
                 tech,
@@ -159,7 +161,8 @@ class Session:
             key = ("interleaved", index, machine.pes, machine.run_bits)
             layer = self.network.layers[index]
             plan = decoder_of(machine).decode(self._keep(key, interleaved), machine)
-            return LaidOut(plan, PeArray(plan, layer.n_in, has_bias=layer.has_bias))
+            array = PeArray(plan, layer.n_in, has_bias=layer.has_bias)
+            return LaidOut(plan._replace(plan=array.plan), array)
 
         return self._keep(_array_key(index, machine), decoded)
 

@@ -103,7 +103,7 @@ def compare(
 ) -> Comparison:
     """Put systems side by side, per inference, layer by layer.
 
-    * the machine with its weights in SRAM (`overflow` defaults to `grow` here);
+    * the machine with its weights in SRAM (`overflow` is `grow` here unless the machine states it);
     * the same machine streaming compressed weights, and dense weights, from its DRAM for each input;
     * with `measure`, the CPU of this computer, measured now: dense BLAS and SciPy CSR, batch 1;
       `records` are measurements made before;
@@ -111,7 +111,9 @@ def compare(
 
     Raises InputError or one of its kinds.
     """
-    machine = accelerator(hardware, **({"overflow": "grow"} | overrides))
+    machine = accelerator(hardware, **overrides)
+    if "overflow" not in machine.model_fields_set:
+        machine = machine.replace(overflow="grow")
     session = open_session(network, activations, machine, seed=seed)
     for record in records:
         _check_record(record, session.network)
@@ -163,7 +165,8 @@ def _simulated(name: str, result: Result) -> list[BaselineRow]:
         channel = dram(result.machine.dram)
         source += (
             f"; {result.machine.dram}: {channel.energy_pj_per_bit:g} pJ/bit ({channel.energy_source}), "
-            f"{channel.bandwidth_gbyte_per_s:g} GB/s ({channel.bandwidth_source})"
+            f"{channel.bandwidth_gbyte_per_s:g} GB/s ({channel.bandwidth_source}), "
+            f"{channel.latency_ns:g} ns ({channel.latency_source}); {channel.status}"
         )
         note = "all weights are fetched for each input; transfer and computation overlap"
     rows = [

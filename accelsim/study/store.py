@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from accelsim.errors import InputError
-from accelsim.files import write_atomically
+from accelsim.files import write_text
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.technology import dram, technology
 from accelsim.provenance import software_versions
@@ -24,7 +24,7 @@ class PointStore:
 
     def __init__(self, path: str | Path | None, session: Session) -> None:
         self._path = Path(path) if path else None
-        self._header = {"sweep_of": _fingerprint(session)}
+        self._header = {"sweep_of": _fingerprint(session)} if path else {}
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self._file: IO[str] | None = None
 
@@ -33,7 +33,7 @@ class PointStore:
             records = self._read(self._path)
             self._rows = {record["point"]: record["rows"] for record in records}
             text = "".join(json.dumps(record) + "\n" for record in [self._header, *records])
-            write_atomically(self._path, lambda path: _write(path, text))
+            write_text(self._path, text)
             self._file = self._path.open("a", encoding="utf-8")
         return self
 
@@ -49,11 +49,10 @@ class PointStore:
 
     def get(self, machine: Accelerator) -> list[dict[str, Any]] | None:
         """Rows of a point that was run before, or None."""
-        return self._rows.get(_key(machine))
+        return self._rows.get(_key(machine)) if self._file else None
 
     def put(self, machine: Accelerator, rows: list[dict[str, Any]]) -> None:
         """Keep the rows of a point."""
-        self._rows[_key(machine)] = rows
         if self._file:
             try:
                 self._file.write(json.dumps({"point": _key(machine), "rows": rows}) + "\n")
@@ -84,10 +83,6 @@ class PointStore:
                 "or start afresh"
             )
         return records[1:]
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _key(machine: Accelerator) -> str:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Progress = Callable[[int, int], None]
-# Fields that decide how a layer is laid out: they vary slowest, so that a layout is made once.
-LAYOUT_FIELDS = ("pes", "run_bits", "code_bits", "decoder", "row_bits")
 SRAM_FIELDS = ("weight_sram_bytes", "pointer_sram_bytes", "activation_sram_bytes")
 
 
@@ -38,8 +36,9 @@ def sweep(
     """Run a network on every combination of the given machine fields.
 
     fields: machine fields with a list of values each (``pes=[16, 32, 64]``), or one value for all
-        points. `overflow` defaults to `grow`, so that every point can be run; where `pes` vary, every
-        SRAM whose capacity is not given is then sized to what the network needs at that point.
+        points. `overflow` defaults to `grow`, so that every point can be run; where `pes` vary and
+        weights stay in SRAM, every SRAM whose capacity is not given is then sized to what the network
+        needs at that point.
     store: a file that keeps each point as it is done; an interrupted sweep goes on from there.
     progress: called with (points done, points in all).
 
@@ -66,7 +65,9 @@ def sweep(
             if progress:
                 progress(done + 1, len(machines))
     frame = pd.DataFrame(rows)
+    vectors = int(frame["vectors"].max())
     frame.attrs = {
+        "network": session.network.name + (f", {vectors} inputs" if vectors > 1 else ""),
         "notes": session.notes + _sizing_note(set(defaults) - set(fields)),
         "provenance": session.provenance()
         | {"varied": varied, "machine": machines[0].model_dump()},
@@ -81,12 +82,12 @@ def _defaults(
 
     Memories that only buffer what comes from DRAM need no certain size, so they keep theirs.
     """
-    if "overflow" in fields:
+    if "overflow" in fields or "overflow" in base.model_fields_set:
         return {}
-    resident = fields.get("weights_in", base.weights_in) == "sram"
-    return {"overflow": "grow"} | dict.fromkeys(
-        SRAM_FIELDS if "pes" in varied and resident else (), 1
-    )
+    places = fields.get("weights_in", base.weights_in)
+    resident = set(places if _is_list(places) else [places]) == {"sram"}
+    sized = SRAM_FIELDS if "pes" in varied and resident else ()
+    return {"overflow": "grow"} | dict.fromkeys(sized, 1)
 
 
 def _sizing_note(defaults: Iterable[str]) -> tuple[str, ...]:
@@ -108,14 +109,12 @@ def _check_code_bits(network: Network | CompressedNetwork, varied: Sequence[str]
 
 
 def grid(base: Accelerator, fields: Mapping[str, Any]) -> list[Accelerator]:
-    """All machines of the grid, each once, those with the same layout next to each other."""
+    """All machines of the grid, each once, those with the same number of PEs next to each other."""
     lists = {name: list(v) if _is_list(v) else [v] for name, v in fields.items()}
     for name, values in lists.items():
         if not values:
             raise HardwareError(f"sweep: '{name}' has no values: give at least one")
-    order = sorted(
-        lists, key=lambda name: LAYOUT_FIELDS.index(name) if name in LAYOUT_FIELDS else 99
-    )
+    order = sorted(lists, key=lambda name: name != "pes")
     machines = (
         base.replace(**dict(zip(order, values, strict=True)))
         for values in product(*(lists[name] for name in order))
@@ -124,11 +123,13 @@ def grid(base: Accelerator, fields: Mapping[str, Any]) -> list[Accelerator]:
 
 
 def sum_over_layers(frame: "pd.DataFrame", varied: Sequence[str]) -> "pd.DataFrame":
-    """One row per sweep point: sums over layers; utilisation weighted by cycles."""
+    """One row per sweep point: sums over layers and input vectors; utilisation weighted by cycles."""
     weighted = frame.assign(_useful=frame["utilization_frac"] * frame["array_cycles"])
-    sums = dict.fromkeys(("cycles", "latency_us", "energy_pj", "array_cycles", "_useful"), "sum")
+    sums: dict[str, Any] = dict.fromkeys(
+        ("cycles", "latency_us", "energy_pj", "array_cycles", "_useful"), "sum"
+    )
     points = weighted.groupby(list(varied), sort=False, as_index=False, dropna=False).agg(
-        sums | {"area_mm2": "first"}
+        sums | {"vectors": "max", "area_mm2": "first"}
     )
     points["utilization_frac"] = points["_useful"] / points["array_cycles"]
     return points.drop(columns=["_useful", "array_cycles"])

@@ -441,7 +441,7 @@ def test_a_network_that_does_not_fit(fails, net):
     ("arguments", "message"),
     [
         (["-d", "abc"], "--density abc: write a fraction, or layer=fraction"),
-        (["-d", "0.5", "-d", "0.2"], "give one for all layers, or layer=fraction for each"),
+        (["-d", "0.5", "-d", "0.2"], "--density 0.2: is the second for all layers: give one"),
         (["-d", "2"], "density=2.0: input should be less than or equal to 1"),
         (["-d", "fc9=0.5"], "fc9"),
         (["--scope", "all"], "scope='all'"),

@@ -46,7 +46,7 @@ def test_source_names_both_tables_and_note_tells_whose_power():
     alex = row("Alex-6", "CPU (Core i7-5930K), dense")
     assert "Table IV" in alex.source
     assert "Table 9" in alex.source
-    assert "measured on this layer" in alex.note
+    assert "measured for the layer of this name in Deep Compression" in alex.note
     talk = row("NT-We", "GPU (Titan X), sparse")
     assert "Table IV" in talk.source
     assert "Table V" in talk.source.split("power:")[1]

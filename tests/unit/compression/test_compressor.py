@@ -422,3 +422,19 @@ def test_equality_sees_every_bit():
     assert one != compress(network, index_bits=5)
     assert one != compress(network, bias="exact")
     assert one.layers[0] != "a"
+
+
+def test_a_star_stands_for_all_layers_that_are_not_named():
+    network = network_of(
+        Layer("a", normal(10, 8)), Layer("b", normal(5, 10)), Layer("c", normal(4, 5))
+    )
+    kept = [layer.n_kept for layer in compress(network, density={"*": 0.1, "b": 0.5}).layers]
+    assert kept == [8, 25, 2]
+
+
+def test_a_path_is_loaded_and_a_compressed_network_refused(tmp_path):
+    np.savez(tmp_path / "net.npz", weights=normal(3, 4))
+    compressed = compress(tmp_path / "net.npz")
+    assert compressed.layers[0].n_kept == 12
+    with pytest.raises(InputError, match="is compressed already"):
+        compress(compressed)

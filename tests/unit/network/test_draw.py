@@ -86,13 +86,13 @@ def test_seed_and_name_decide():
 
 
 def test_activations_are_non_negative_with_the_density():
-    drawn = draw_activations(layer(n_in=50_000, activation_density=0.3), 1)
+    drawn = draw_activations("a", 50_000, 0.3, 1)
     assert (drawn.dtype, drawn.shape) == (np.float32, (50_000,))
     assert np.count_nonzero(drawn) / 50_000 == pytest.approx(0.3, abs=0.01)
     assert drawn[drawn != 0].min() >= np.float32(1e-3)
     assert drawn[drawn != 0].mean() == pytest.approx(1.001, abs=0.03)
-    assert np.array_equal(drawn, draw_activations(layer(n_in=50_000, activation_density=0.3), 1))
-    assert np.all(draw_activations(layer(), 1) > 0)
+    assert np.array_equal(drawn, draw_activations("a", 50_000, 0.3, 1))
+    assert np.all(draw_activations("a", 40, 1.0, 1) > 0)
 
 
 def test_what_cannot_be_drawn():
@@ -103,4 +103,4 @@ def test_what_cannot_be_drawn():
     with pytest.raises(InputError, match="seed=-1"):
         draw_sparse_weights(layer(), -1)
     with pytest.raises(InputError, match="seed=-1"):
-        draw_activations(layer(), -1)
+        draw_activations("a", 40, 1.0, -1)

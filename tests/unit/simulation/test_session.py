@@ -371,7 +371,7 @@ def test_inputs_that_do_not_fit_are_refused(network, activations, message):
 
 
 def test_a_seed_below_zero_is_refused(network):
-    with pytest.raises(InputError, match="seed=-1: give 0 or more"):
+    with pytest.raises(InputError, match="seed=-1: give a whole number of 0 or more"):
         Session(network, seed=-1)
 
 

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from accelsim.errors import HardwareError, TechnologyError
+from accelsim.hardware.accelerator import accelerator
 from accelsim.network import Layer, Network
 from accelsim.simulation import session as session_module
 from accelsim.simulation.network import simulate
@@ -190,6 +191,7 @@ def test_sums_over_layers():
             "latency_us": [1.0, 3.0, 0.6, 2.0],
             "energy_pj": [5.0, 7.0, 6.0, 8.0],
             "utilization_frac": [1.0, 0.5, 0.8, 0.4],
+            "vectors": [10, 10, 10, 10],
             "area_mm2": [0.5, 0.5, 1.0, 1.0],
         }
     )
@@ -198,6 +200,7 @@ def test_sums_over_layers():
     assert points["latency_us"].tolist() == [4.0, 2.6]
     assert points["energy_pj"].tolist() == [12.0, 14.0]
     assert points["area_mm2"].tolist() == [0.5, 1.0]
+    assert points["vectors"].tolist() == [10, 10]
     # useful / slots: (100 + 150) / 400 and (40 + 60) / 200
     assert points["utilization_frac"].tolist() == pytest.approx([0.625, 0.5])
 
@@ -207,3 +210,14 @@ def test_a_setting_that_is_none_is_a_point_like_others(network):
     points = sum_over_layers(frame, ["activation_frac_bits"])
     assert len(points) == 2
     assert points["cycles"].sum() == frame["cycles"].sum()
+
+
+def test_an_overflow_rule_that_the_machine_states_holds(network):
+    machine = accelerator("eie-64", overflow="stream", weight_sram_bytes=1)
+    frame = sweep(network, machine, pes=[1, 2])
+    assert (frame["memory"] == "streamed").all()
+
+
+def test_memories_are_not_sized_where_some_points_stream(network):
+    frame = sweep(network, pes=[1, 2], weights_in=["sram", "dram"])
+    assert (frame["weight_capacity_bytes_per_pe"] == 131072).all()
