@@ -1,5 +1,6 @@
 """The command line: one thin command per public name."""
 
+import io
 import json
 import os
 import sys
@@ -275,7 +276,9 @@ def sweep(
     from accelsim.study.sweep import sweep as run
 
     varied = _varied(vary) if vary else {"pes": [2**i for i in range(10)]}
-    settings = _overrides(overrides) | varied
+    fixed = _overrides(overrides)
+    for name in fixed.keys() & varied.keys():
+        raise InputError(f"--set {name}: varies already (--vary {name}=...): give one of the two")
     make_folder(out)
     store = out / "points.jsonl"
     if not resume:
@@ -288,7 +291,8 @@ def sweep(
             seed=seed,
             store=store,
             progress=advance,
-            **settings,
+            **fixed,
+            **varied,
         )
         write_sweep(frame, list(varied), out)
     if as_json:
@@ -346,12 +350,17 @@ def demo(
 
 def main() -> NoReturn:
     """Run the command line; a user's error is one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a character gets a '?'
+            stream.reconfigure(errors="replace")
     try:
         code = app(standalone_mode=False)
     except AccelsimError as error:
         _fail(str(error))
     except UsageError as error:
         _fail(f"{' '.join(error.format_message().split()).rstrip('.')}: see accelsim --help")
+    except MemoryError:
+        _fail("not enough memory for this network on this machine: use fewer pes or smaller layers")
     except OSError as error:
         # What could not be written may still be in the buffer: let Python drop it, not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -372,10 +381,14 @@ def _overrides(texts: list[str] | None) -> dict[str, Any]:
     from accelsim.validation import closest
 
     known = list(Accelerator.model_fields)
-    fields = dict(parse_override(text) for text in texts or [])
-    for name in fields:
+    fields: dict[str, Any] = {}
+    for text in texts or []:
+        name, value = parse_override(text)
         if name not in known:  # it could be another argument of the same function
             raise HardwareError(f"machine: unknown field '{name}'{closest(name, known, 'fields')}")
+        if name in fields:
+            raise HardwareError(f"machine: field '{name}' is given twice: give it once")
+        fields[name] = value
     return fields
 
 

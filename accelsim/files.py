@@ -12,10 +12,15 @@ from accelsim.errors import InputError
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it into place.
 
-    A file that stands at `path` already is lost only once its successor is complete on disk.
+    A file that stands at `path` already is lost only once its successor is complete on disk; its
+    rights stay. A link keeps pointing to its target, and a device is written to, not replaced.
     Raises InputError if the folder is missing or not writable or the disk is full.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        _write_to_device(path, write)
+        return
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
@@ -27,7 +32,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     try:
         write(temporary)
         _sync(temporary)
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(mode)
         temporary.replace(path)
     except OSError as error:
         raise InputError(
@@ -35,6 +40,15 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         ) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _write_to_device(path: Path, write: Callable[[Path], None]) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder: give the name of a file")
+    try:
+        write(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write: {error.strerror}: choose a file") from None
 
 
 def make_folder(path: Path) -> None:

@@ -85,6 +85,8 @@ def save(network: CompressedNetwork, path: str | Path) -> Path:
     network is one that `load_artifact` would refuse.
     """
     path = Path(path)
+    if not isinstance(network, CompressedNetwork):
+        raise InputError(f"{path}: only a compressed network can be saved: compress it first")
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: an artifact's name ends in .safetensors: rename it")
     try:

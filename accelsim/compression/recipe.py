@@ -41,6 +41,8 @@ class Recipe(BaseModel):
 
 def make_recipe(recipe: Recipe | None, **fields: Any) -> Recipe:
     """`recipe` (or the default) with some fields replaced; InputError names a wrong field."""
+    if not isinstance(recipe, Recipe | None):
+        raise InputError(f"recipe: {type(recipe).__name__}: give a Recipe, or its fields by name")
     given = {} if recipe is None else recipe.model_dump()
     try:
         return Recipe(**(given | fields))

@@ -14,8 +14,10 @@ from pydantic import (
 )
 
 from accelsim.errors import HardwareError
+from accelsim.network.files import checked_file, first_line, naming_file
 from accelsim.validation import closest, first_problem
 
+MAX_TOML_BYTES = 2**20
 PRESETS = Path(__file__).parent / "presets"
 
 DecoderName: TypeAlias = Literal["fixed", "huffman", "dense"]
@@ -27,6 +29,11 @@ def _number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
 
 
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+TableName: TypeAlias = Annotated[str, BeforeValidator(_text)]
 WordBits: TypeAlias = Annotated[Literal[16, 32], BeforeValidator(_number)]
 
 
@@ -60,7 +67,7 @@ class Accelerator(BaseModel):
     pointer_bits: int = Field(ge=1, le=64)
     arithmetic_bits: WordBits
     activation_frac_bits: int | None = Field(default=None, ge=0, le=30)
-    clock_mhz: float = Field(gt=0, le=100_000)
+    clock_mhz: float = Field(ge=0.001, le=100_000)
     decoder: DecoderName
     weights_in: Literal["sram", "dram"] = "sram"
     max_code_length: int = Field(default=11, ge=8, le=15)
@@ -68,8 +75,8 @@ class Accelerator(BaseModel):
     pointer_sram_bytes: int = Field(ge=1, le=2**40)
     activation_sram_bytes: int = Field(ge=1, le=2**40)
     overflow: Overflow = "error"
-    technology: str
-    dram: str
+    technology: TableName
+    dram: TableName
 
     @model_validator(mode="after")
     def _an_entry_fits_a_row(self) -> "Accelerator":
@@ -114,19 +121,27 @@ def _read(name: str) -> Accelerator:
     path = PRESETS / f"{name}.toml"
     if name not in preset_names():
         path = Path(name)
-        if path.suffix != ".toml":
+        if path.suffix.lower() != ".toml":
             raise HardwareError(
-                f"hardware '{name}': no such machine{closest(name, preset_names(), 'presets')}"
-                "; or give the path of a .toml file"
+                f"hardware '{name}': no such machine (a file's name ends in .toml)"
+                f"{closest(name, preset_names(), 'presets')}"
             )
+    with naming_file(path):
+        text = checked_file(path, MAX_TOML_BYTES).read_bytes()
     try:
-        with path.open("rb") as file:
-            fields = tomllib.load(file)
-    except OSError as error:
-        raise HardwareError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise HardwareError(f"{path}: not valid TOML: {error}") from None
-    return _validated(fields, str(path))
+        fields = tomllib.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise HardwareError(f"{path}: not valid TOML: {first_line(error)}") from None
+    return _validated(_tables_beside(path, fields), str(path))
+
+
+def _tables_beside(path: Path, fields: dict[str, Any]) -> dict[str, Any]:
+    """Tables that a machine file names by a relative path stand beside it."""
+    for field in ("technology", "dram"):
+        name = fields.get(field)
+        if isinstance(name, str) and name.endswith(".toml"):
+            fields[field] = str(path.parent / name)
+    return fields
 
 
 def _validated(fields: dict[str, Any], place: str) -> Accelerator:

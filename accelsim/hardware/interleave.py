@@ -5,8 +5,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accelsim.compression.layer import CompressedLayer
+from accelsim.errors import CapacityError
 from accelsim.kernels import csc
 from accelsim.kernels.types import CscArrays
+
+# 8 GiB of 8-byte pointers; AlexNet FC6 on 512 PEs has 4.7 million cells.
+MAX_CELLS = 2**30
 
 
 class InterleavedLayer(NamedTuple):
@@ -24,7 +28,15 @@ class InterleavedLayer(NamedTuple):
 
 
 def interleave(layer: CompressedLayer, pes: int, run_bits: int) -> InterleavedLayer:
-    """Deal the rows of a layer out to `pes` PEs and index them relatively with `run_bits` bits."""
+    """Deal the rows of a layer out to `pes` PEs and index them relatively with `run_bits` bits.
+
+    Raises CapacityError if the plan of so many columns and PEs would not fit a computer's memory.
+    """
+    if layer.sparse.col_ptr.size * pes > MAX_CELLS:
+        raise CapacityError(
+            f"layer '{layer.name}': {layer.n_in:,} columns on {pes:,} PEs are too many to simulate "
+            f"(columns x PEs up to {MAX_CELLS:,}): use fewer pes"
+        )
     rows = np.arange(layer.n_out)
     pe_of_row = (rows % pes).astype(np.int32)
     local_row = (rows // pes).astype(np.int32)

@@ -17,4 +17,8 @@ def jit(function: F) -> F:
       being vectorised; no kernel divides by a value that can be zero.
     * ``fastmath`` stays off: sums keep their order, so float32 results are the same everywhere.
     """
-    return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
+    try:
+        return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
+    except RuntimeError:
+        # Nowhere to keep machine code (read-only installation and home): compile anew each time.
+        return cast(F, njit(nogil=True, error_model="numpy")(function))

@@ -36,15 +36,16 @@ def network_inputs(network: CompressedNetwork, activations: ActivationsLike, see
     """
     notes: list[str] = []
     given = _given(network, activations)
+    single = all(values.ndim == 1 for values in given.values())
+    batched = {name: np.atleast_2d(values) for name, values in given.items()}
+    batch = _batch_size(network, batched)
     for index, layer in enumerate(network.layers):
-        if layer.name not in given and (index == 0 or not network.chained):
-            given[layer.name] = draw_activations(layer.name, layer.n_in, 1.0, seed)
+        if layer.name not in batched and (index == 0 or not network.chained):
+            drawn = draw_activations(layer.name, layer.n_in, 1.0, seed)
+            batched[layer.name] = np.tile(drawn, (batch, 1))
             notes.append(
                 f"layer '{layer.name}': no input was given, so a dense one was drawn (seed {seed})"
             )
-    single = all(values.ndim == 1 for values in given.values())
-    batched = {name: np.atleast_2d(values) for name, values in given.items()}
-    _check_batches(network, batched)
     return Inputs(batched, single, tuple(notes))
 
 
@@ -91,11 +92,11 @@ def _trace(network: CompressedNetwork, arrays: dict[str, Any]) -> dict[str, Any]
     return chosen
 
 
-def _check_batches(network: CompressedNetwork, given: dict[str, Float32]) -> None:
-    if not network.chained:
-        return
+def _batch_size(network: CompressedNetwork, given: dict[str, Float32]) -> int:
+    """Vectors per layer; only layers that all have inputs of their own may differ in it."""
     sizes = {name: values.shape[0] for name, values in given.items()}
     if len(set(sizes.values())) > 1 and len(given) < len(network.layers):
         raise NetworkError(
             f"activations: batches differ ({sizes}): give every layer its own, or all the same number"
         )
+    return max(sizes.values(), default=1)

@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from accelsim.compression.compressor import compress
 from accelsim.compression.layer import CompressedNetwork
 from accelsim.compression.loading import load
+from accelsim.errors import InputError
 from accelsim.hardware.accelerator import Accelerator, accelerator
 from accelsim.network.layers import Network
 from accelsim.simulation.inputs import ActivationsLike
@@ -45,6 +48,12 @@ def open_session(
     """A session for the network, compressed for the machine's code width if it was not yet."""
     if isinstance(network, str | Path):
         network = load(network)
+    if not isinstance(network, Network | CompressedNetwork):
+        raise InputError(
+            f"network: {type(network).__name__}: give a path, a bundled name or a network"
+        )
+    if not isinstance(seed, int | np.integer):
+        raise InputError(f"seed={seed!r}: give a whole number of 0 or more")
     notes: tuple[str, ...] = ()
     if isinstance(network, Network):
         if any(layer.weights is not None for layer in network.layers):

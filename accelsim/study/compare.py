@@ -14,7 +14,7 @@ from accelsim.baseline.published import (
     published_times,
 )
 from accelsim.compression.layer import CompressedNetwork
-from accelsim.errors import InputError
+from accelsim.errors import HardwareError, InputError, NetworkError
 from accelsim.hardware.accelerator import Accelerator, accelerator
 from accelsim.hardware.technology import dram, technology
 from accelsim.network.layers import Network
@@ -114,7 +114,12 @@ def compare(
     machine = accelerator(hardware, **overrides)
     if "overflow" not in machine.model_fields_set:
         machine = machine.replace(overflow="grow")
+    _check_comparable(machine)
     session = open_session(network, activations, machine, seed=seed)
+    if len(session.network.layers) > 1 and TOTAL in (x.name for x in session.network.layers):
+        raise NetworkError(
+            f"layer '{TOTAL}': compare calls the sum over layers so: rename the layer"
+        )
     for record in records:
         _check_record(record, session.network)
     results = {}
@@ -142,6 +147,16 @@ def table_iv(networks: Iterable[str | Path], **options: Any) -> "pd.DataFrame":
         [compare(network, measure=False, **options).table_iv for network in networks],
         ignore_index=True,
     )
+
+
+def _check_comparable(machine: Accelerator) -> None:
+    """The first system must be what its name says: compressed weights, in SRAM."""
+    for field, wrong in (("weights_in", "dram"), ("overflow", "stream"), ("decoder", "dense")):
+        if getattr(machine, field) == wrong:
+            raise HardwareError(
+                f"compare: {field}={wrong}: weights streamed from DRAM, compressed and dense, are set "
+                f"beside the machine in any case: leave {field} out"
+            )
 
 
 def _variants(machine: Accelerator) -> list[tuple[str, Accelerator]]:

@@ -32,7 +32,7 @@ class PointStore:
         if self._path:
             records = self._read(self._path)
             self._rows = {record["point"]: record["rows"] for record in records}
-            text = "".join(json.dumps(record) + "\n" for record in [self._header, *records])
+            text = "".join(_line(record) for record in [self._header, *records])
             write_text(self._path, text)
             self._file = self._path.open("a", encoding="utf-8")
         return self
@@ -55,7 +55,7 @@ class PointStore:
         """Keep the rows of a point."""
         if self._file:
             try:
-                self._file.write(json.dumps({"point": _key(machine), "rows": rows}) + "\n")
+                self._file.write(_line({"point": _key(machine), "rows": rows}))
                 self._file.flush()
             except OSError as error:
                 raise InputError(
@@ -71,18 +71,28 @@ class PointStore:
             raise InputError(f"{path}: cannot be read: {error}") from None
         lines = text.splitlines()
         complete = lines if text.endswith("\n") else lines[:-1]
-        try:
-            records = [json.loads(line) for line in complete]
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}: damaged sweep store: {error}: delete it") from None
-        if not all(isinstance(r, dict) and r.keys() == {"point", "rows"} for r in records[1:]):
-            raise InputError(f"{path}: damaged sweep store: a line is not a point: delete it")
+        records = [_record(path, number, line) for number, line in enumerate(complete, start=1)]
         if records and records[0] != self._header:
             raise InputError(
-                f"{path}: holds a sweep of another network, input or version: choose another file, "
-                "or start afresh"
+                f"{path}: holds a sweep of another network, input or version: choose another folder "
+                "or file (--out), or start over (--afresh)"
             )
         return records[1:]
+
+
+def _line(record: dict[str, Any]) -> str:
+    """A record as a line that can tell whether it was damaged."""
+    text = json.dumps(record)
+    return f"{hashlib.sha256(text.encode()).hexdigest()} {text}\n"
+
+
+def _record(path: Path, number: int, line: str) -> dict[str, Any]:
+    """Undo `_line`. Raises InputError for a line that is not as it was written."""
+    digest, _, text = line.partition(" ")
+    if hashlib.sha256(text.encode()).hexdigest() != digest:
+        raise InputError(f"{path}, line {number}: damaged sweep store: start over (--afresh)")
+    record: dict[str, Any] = json.loads(text)
+    return record
 
 
 def _key(machine: Accelerator) -> str:

@@ -170,7 +170,8 @@ def _run(session: Session, machine: Accelerator) -> Result:
 
 
 def _is_list(values: Any) -> bool:
-    return isinstance(values, Iterable) and not isinstance(values, str)
+    is_scalar = isinstance(values, str) or getattr(values, "ndim", 1) == 0
+    return isinstance(values, Iterable) and not is_scalar
 
 
 def _without_name(row: dict[str, Any]) -> dict[str, Any]:

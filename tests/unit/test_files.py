@@ -1,10 +1,11 @@
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
 from accelsim.errors import InputError
-from accelsim.files import make_folder, write_atomically
+from accelsim.files import make_folder, write_atomically, write_text
 
 
 def write_new(path):
@@ -79,7 +80,7 @@ def test_a_missing_folder_and_a_file_for_a_folder_are_input_errors(tmp_path, old
 
 def test_a_folder_in_the_place_of_the_file_is_an_input_error(tmp_path):
     (tmp_path / "a.txt").mkdir()
-    with pytest.raises(InputError, match=r"a\.txt: cannot write"):
+    with pytest.raises(InputError, match=r"a\.txt: is a folder"):
         write_atomically(tmp_path / "a.txt", write_new)
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
@@ -101,3 +102,25 @@ def test_folders_are_made_with_their_parents_or_named_in_an_error(tmp_path, old)
     for path in (old, old / "b"):
         with pytest.raises(InputError, match=f"{path}: cannot make this folder"):
             make_folder(path)
+
+
+def test_a_link_keeps_pointing_to_its_target(tmp_path):
+    target, link = tmp_path / "target.txt", tmp_path / "link.txt"
+    target.write_text("old")
+    link.symlink_to(target)
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+def test_the_rights_of_a_file_stay(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    path.chmod(0o600)
+    write_text(path, "new")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_device_is_written_to_and_not_replaced():
+    write_text(Path("/dev/null"), "text")
+    assert Path("/dev/null").is_char_device()

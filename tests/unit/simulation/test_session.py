@@ -565,7 +565,20 @@ def test_as_dict_goes_into_json_and_back(network, vector):
 
 
 def test_a_clean_run_has_no_notes(network, vector):
-    assert Session(network, vector).run(MACHINE).notes == ()
+    assert Session(network, vector).run(MACHINE.replace(clock_mhz=100)).notes == ()
+
+
+def test_srams_that_the_clock_outruns_are_noted_by_the_slowest(network, vector):
+    (note,) = Session(network, vector).run(MACHINE).notes
+    assert note == (
+        "weight SRAM: energy is of low-power cells that cycle in 1.65 ns; "
+        "timing assumes the clock's 1.25 ns"
+    )
+    just_in_time = MACHINE.replace(clock_mhz=1000 / 1.66)
+    assert Session(network, vector).run(just_in_time).notes == ()
+    tables = MACHINE.replace(decoder="huffman", weight_sram_bytes=512, pointer_sram_bytes=2**20)
+    (note,) = Session(network, vector).run(tables.replace(overflow="stream")).notes
+    assert note.startswith("pointer SRAM: energy is of low-power cells")
 
 
 def test_inputs_that_round_to_zero_are_noted_and_not_broadcast(network):
@@ -622,3 +635,15 @@ def test_inputs_that_leave_no_room_for_the_bias_are_an_error(network):
     with pytest.raises(NetworkError, match=r"layer 'a': .*bias's 1\.0: .*arithmetic_bits=32"):
         session.run(MACHINE)
     session.run(MACHINE.replace(arithmetic_bits=32))
+
+
+def test_too_many_columns_and_pes_are_refused_before_memory_is_taken():
+    layer = Layer("wide", n_out=1, n_in=2**20, weight_density=1e-5)
+    with pytest.raises(CapacityError, match="layer 'wide': 1,048,576 columns on 65,536 PEs"):
+        simulate(Network("net", (layer,)), pes=65536)
+
+
+@pytest.mark.parametrize("network", [None, 3, np.ones(3)])
+def test_what_is_no_network_is_refused(network):
+    with pytest.raises(InputError, match="give a path, a bundled name or a network"):
+        simulate(network)

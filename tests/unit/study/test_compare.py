@@ -8,7 +8,7 @@ import pytest
 from accelsim.baseline.measured_cpu import measure_cpu
 from accelsim.baseline.published import TABLES
 from accelsim.compression.compressor import compress
-from accelsim.errors import InputError
+from accelsim.errors import HardwareError, InputError, NetworkError
 from accelsim.network.layers import Layer, Network
 from accelsim.study.compare import TOTAL, compare, table_iv
 
@@ -238,3 +238,18 @@ def test_a_record_of_another_network_is_refused(tiny):
     resized = Network("small", (Layer("one", np.ones((3, 50), np.float32)),))
     with pytest.raises(InputError, match=r"layer 'one' \(170x50\), network 'small' does not"):
         compare(compress(resized), measure=False, records=[record])
+
+
+@pytest.mark.parametrize(
+    "field", [{"weights_in": "dram"}, {"overflow": "stream"}, {"decoder": "dense"}]
+)
+def test_what_would_make_the_first_system_another_one_is_refused(tiny, field):
+    with pytest.raises(HardwareError, match=f"compare: {next(iter(field))}="):
+        compare(tiny, measure=False, **field)
+
+
+def test_a_layer_called_total_is_refused():
+    names = ("total", "b")
+    layers = tuple(Layer(name, np.ones((3, 3), np.float32)) for name in names)
+    with pytest.raises(NetworkError, match="layer 'total': compare calls the sum"):
+        compare(Network("net", layers), measure=False)

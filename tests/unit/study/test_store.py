@@ -1,11 +1,11 @@
-import json
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from accelsim.errors import InputError
-from accelsim.hardware.technology import TABLES, dram
+from accelsim.hardware.technology import TABLES
 from accelsim.simulation.session import Session
 from accelsim.study.store import PointStore
 from accelsim.study.sweep import sweep
@@ -67,9 +67,7 @@ def test_a_last_line_that_was_cut_off_is_run_again(network, store, runs, cut):
     runs.clear()
     assert sweep(network, store=store, **GRID).equals(whole)
     assert runs == [(2, 8), (4, 2), (4, 8)]
-    assert [json.loads(line) for line in store.read_text().splitlines()] == [
-        json.loads(line) for line in lines
-    ]
+    assert store.read_text() == "".join(lines)
 
 
 def test_a_header_that_was_cut_off_and_an_empty_file_are_a_fresh_start(network, store, runs):
@@ -110,7 +108,7 @@ def test_a_store_of_something_else_is_refused_and_kept(network, store, monkeypat
 def test_a_damaged_store_is_named(network, store, line):
     sweep(network, store=store, pes=[1])
     store.write_text(store.read_text() + line + "\n")
-    with pytest.raises(InputError, match=r"points\.jsonl: damaged sweep store: .*delete it"):
+    with pytest.raises(InputError, match=r"points\.jsonl, line 3: damaged sweep store: start over"):
         sweep(network, store=store, pes=[1])
 
 
@@ -122,7 +120,7 @@ def test_a_dram_table_that_was_edited_makes_its_points_new(network, store, runs,
     fields = {"pes": [2], "weights_in": "dram", "dram": str(table)}
     before = sweep(network, store=store, **fields)
     table.write_text(one.replace("energy_pj_per_bit = 20.0", "energy_pj_per_bit = 40.0"))
-    dram.cache_clear()  # as in a new process
+    os.utime(table, ns=(0, 1))  # a time of change of its own, however coarse the clock
     after = sweep(network, store=store, **fields)
     assert len(runs) == 2
     more_pj = (after["energy_pj"] - before["energy_pj"]).tolist()
