@@ -11,7 +11,9 @@ class Counters:
         DRAM has delivered; array_cycles: the former alone
     stall_cycles: cycles in which a broadcast waited for a full queue
     pointer_reads: column look-ups, start and end pointer together
-    sram_row_reads, sram_row_writes: weight-SRAM rows; rows are written only when streamed from DRAM
+    sram_row_reads: weight-SRAM rows
+    sram_row_writes, pointer_writes, activation_fills: weight-SRAM rows, pointers and input activations
+        written into their SRAMs as they come from DRAM; 0 for what stays on chip
     entries: entries processed, padding included; padding_entries: those of them that do no work
     multiplies: entries that go through the multiplier (all but words of an exact bias)
     codebook_reads: entries whose code is looked up in the codebook
@@ -28,6 +30,8 @@ class Counters:
     pointer_reads: int
     sram_row_reads: int
     sram_row_writes: int
+    pointer_writes: int
+    activation_fills: int
     entries: int
     padding_entries: int
     multiplies: int

@@ -1,7 +1,7 @@
 """Energy, power and area: counters times technology, one term per component, nothing twice."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.counters import Counters
@@ -11,6 +11,15 @@ from accelsim.hardware.technology import Dram, Technology
 
 # EIE keeps pointers in two banks, so that start and end pointer are read in the same cycle.
 POINTER_BANKS = 2
+# How many of each SRAM a PE has, in the order of `Macros`; codes and runs have a Huffman table each.
+MACRO_COUNTS = {
+    "weight SRAM": 1,
+    "pointer SRAM": POINTER_BANKS,
+    "activation SRAM": 1,
+    "Huffman tables": 2,
+}
+DETECTION = "leading-non-zero detection"
+AREA_NAMES = {"pe_logic": "PE logic", "leading_nonzero_detect": DETECTION}
 
 
 @dataclass(frozen=True)
@@ -38,27 +47,38 @@ class AreaTerm(NamedTuple):
 
 
 class Macros(NamedTuple):
-    """The SRAMs of one PE: pointer is one bank of two; tables are a Huffman decoder's."""
+    """The SRAMs of one PE.
+
+    pointer: one bank of two; None if the decoder finds columns without pointers
+    tables: one of two; None if the decoder is not a Huffman decoder
+    """
 
     weight: Sram
-    pointer: Sram
+    pointer: Sram | None
     activation: Sram
     tables: Sram | None
+
+    @property
+    def named(self) -> dict[str, Sram]:
+        """The SRAMs that are there, by the names that terms and notes call them."""
+        macros = zip(MACRO_COUNTS, self, strict=True)
+        return {name: macro for name, macro in macros if macro is not None}
 
 
 def macros(
     machine: Accelerator, memories: Memories, table_bits: int, technology: Technology
 ) -> Macros:
     """SRAM macros of a PE. Raises TechnologyError where the technology has no such SRAM."""
-    tables = None
+    pointer = tables = None
+    if memories.pointer_bits:
+        bank_bytes = -(-memories.pointer_bytes // POINTER_BANKS)
+        pointer = technology.sram_macro(bank_bytes, memories.pointer_bits)
     if table_bits:
         # Two tables, read at once, each 16 bits wide.
         tables = technology.sram_macro(-(-table_bits // 16), 16)
     return Macros(
         weight=technology.sram_macro(memories.weight_bytes, machine.row_bits),
-        pointer=technology.sram_macro(
-            -(-memories.pointer_bytes // POINTER_BANKS), memories.pointer_bits
-        ),
+        pointer=pointer,
         activation=technology.sram_macro(memories.activation_bytes, machine.arithmetic_bits),
         tables=tables,
     )
@@ -83,18 +103,12 @@ def layer_energy(
 
 
 def _sram_terms(counters: Counters, srams: Macros) -> list[EnergyTerm]:
-    weight, pointer, activation = srams.weight, srams.pointer, srams.activation
+    weight, activation = srams.weight, srams.activation
     return [
         EnergyTerm(
             "weight SRAM", "memory", counters.sram_row_reads, weight.read_energy_pj, weight.source
         ),
-        EnergyTerm(
-            "pointer SRAM",
-            "memory",
-            counters.pointer_reads * POINTER_BANKS,
-            pointer.read_energy_pj,
-            pointer.source,
-        ),
+        *_pointer_terms(counters, srams.pointer),
         EnergyTerm(
             "activation SRAM reads",
             "memory",
@@ -110,6 +124,13 @@ def _sram_terms(counters: Counters, srams: Macros) -> list[EnergyTerm]:
             activation.source,
         ),
     ]
+
+
+def _pointer_terms(counters: Counters, bank: Sram | None) -> list[EnergyTerm]:
+    if bank is None:
+        return []
+    reads = counters.pointer_reads * POINTER_BANKS
+    return [EnergyTerm("pointer SRAM", "memory", reads, bank.read_energy_pj, bank.source)]
 
 
 def _logic_terms(
@@ -162,19 +183,21 @@ def _standing_terms(
 ) -> list[EnergyTerm]:
     clock = technology.power["clock"]
     detect = technology.power["leading_nonzero_detect"]
-    leakage_mw = machine.pes * sum(_leakage(srams))
+    leakage_mw = machine.pes * sum(
+        MACRO_COUNTS[name] * macro.leakage_mw for name, macro in srams.named.items()
+    )
     return [
         EnergyTerm(
             "clock network",
             "clock",
-            counters.cycles * machine.pes,
+            counters.cycles * unit_counts(machine)[clock.per],
             clock.energy_per_cycle_pj,
             clock.source,
         ),
         EnergyTerm(
-            "leading-non-zero detection",
+            DETECTION,
             "logic",
-            counters.cycles * lnzd_nodes(machine.pes),
+            counters.cycles * unit_counts(machine)[detect.per],
             detect.energy_per_cycle_pj,
             detect.source,
         ),
@@ -188,31 +211,21 @@ def _standing_terms(
     ]
 
 
-def _leakage(srams: Macros) -> list[float]:
-    tables = 2 * srams.tables.leakage_mw if srams.tables else 0.0
-    return [
-        srams.weight.leakage_mw,
-        POINTER_BANKS * srams.pointer.leakage_mw,
-        srams.activation.leakage_mw,
-        tables,
-    ]
-
-
 def _stream_terms(counters: Counters, srams: Macros, dram: Dram) -> list[EnergyTerm]:
-    if not counters.dram_bytes:
-        return []
-    return [
-        EnergyTerm(
-            "DRAM", "DRAM", 8 * counters.dram_bytes, dram.energy_pj_per_bit, dram.energy_source
-        ),
-        EnergyTerm(
-            "weight SRAM fill",
-            "memory",
-            counters.sram_row_writes,
-            srams.weight.write_energy_pj,
-            srams.weight.source,
-        ),
+    """What moves from DRAM into the SRAMs; a term only for what does."""
+    writes = {
+        "weight SRAM": counters.sram_row_writes,
+        "pointer SRAM": counters.pointer_writes,
+        "activation SRAM": counters.activation_fills,
+    }
+    bits = 8 * counters.dram_bytes
+    terms = [EnergyTerm("DRAM", "DRAM", bits, dram.energy_pj_per_bit, dram.energy_source)]
+    terms += [
+        EnergyTerm(f"{name} fill", "memory", writes[name], macro.write_energy_pj, macro.source)
+        for name, macro in srams.named.items()
+        if name in writes
     ]
+    return [term for term in terms if term.count]
 
 
 def _decoder_terms(counters: Counters, srams: Macros) -> list[EnergyTerm]:
@@ -229,6 +242,11 @@ def _decoder_terms(counters: Counters, srams: Macros) -> list[EnergyTerm]:
     ]
 
 
+def unit_counts(machine: Accelerator) -> dict[str, int]:
+    """How many there are of each unit that a table's `per` can name."""
+    return {"pe": machine.pes, "lnzd_node": lnzd_nodes(machine.pes)}
+
+
 def lnzd_nodes(pes: int) -> int:
     """Nodes of the tree that finds the next non-zero activation: radix 4, 21 nodes for 64 PEs (EIE)."""
     nodes = 0
@@ -242,23 +260,16 @@ def lnzd_nodes(pes: int) -> int:
 def array_area(machine: Accelerator, srams: Macros, technology: Technology) -> list[AreaTerm]:
     """Area of all PEs, memories by CACTI, logic as published."""
     terms = [
-        AreaTerm("weight SRAM", machine.pes * srams.weight.area_mm2, srams.weight.source),
-        AreaTerm(
-            "pointer SRAM",
-            machine.pes * POINTER_BANKS * srams.pointer.area_mm2,
-            srams.pointer.source,
-        ),
-        AreaTerm(
-            "activation SRAM", machine.pes * srams.activation.area_mm2, srams.activation.source
-        ),
+        AreaTerm(name, machine.pes * MACRO_COUNTS[name] * macro.area_mm2, macro.source)
+        for name, macro in srams.named.items()
     ]
-    if srams.tables is not None:
-        terms.append(
-            AreaTerm("Huffman tables", machine.pes * 2 * srams.tables.area_mm2, srams.tables.source)
-        )
-    counts: dict[str, Any] = {"pe": machine.pes, "lnzd_node": lnzd_nodes(machine.pes)}
+    counts = unit_counts(machine)
     terms += [
-        AreaTerm(name.replace("_", " "), counts[area.per] * area.area_um2 / 1e6, area.source)
+        AreaTerm(
+            AREA_NAMES.get(name, name.replace("_", " ")),
+            counts[area.per] * area.area_um2 / 1e6,
+            area.source,
+        )
         for name, area in technology.area.items()
     ]
     return terms

@@ -37,19 +37,25 @@ class Memories:
 def layer_need(
     name: str, n_out: int, n_in: int, decoded: DecodedLayer, machine: Accelerator, has_bias: bool
 ) -> LayerNeed:
-    """Weights of the fullest PE in whole rows; a pointer per column and one; both activation vectors.
-
-    The bias column stands in a line of its own (docs/machine.md), so the pointers reach up to there.
-    """
+    """Weights of the fullest PE in whole rows; its pointers; both activation vectors."""
     lines = -(-n_in // machine.pes)
-    columns = lines * machine.pes + 1 if has_bias else n_in
+    pointers = pointers_per_pe(n_in, machine.pes, has_bias)
     words = lines + int(has_bias) + -(-n_out // machine.pes)
     return LayerNeed(
         name,
         weight=_bytes(int(decoded.sram_rows.max()) * machine.row_bits),
-        pointer=_bytes((columns + 1) * decoded.pointer_bits),
+        pointer=_bytes(pointers * decoded.pointer_bits),
         activation=_bytes(words * machine.arithmetic_bits),
     )
+
+
+def pointers_per_pe(n_in: int, pes: int, has_bias: bool) -> int:
+    """A pointer per column, and one for the end.
+
+    The bias column stands in a line of its own (docs/machine.md), so the pointers reach up to there.
+    """
+    columns = -(-n_in // pes) * pes + 1 if has_bias else n_in
+    return columns + 1
 
 
 def allocate(needs: list[LayerNeed], pointer_bits: int, machine: Accelerator) -> Memories:
@@ -87,10 +93,12 @@ def allocate(needs: list[LayerNeed], pointer_bits: int, machine: Accelerator) ->
 
 
 def _too_small(layer: str, memory: str, wanted: int, capacity: int, machine: Accelerator) -> str:
+    # Every PE has a pointer to every column, so more PEs do not make pointers fewer.
+    more = "or " if memory == "pointer" else "more pes, or "
     return (
         f"layer '{layer}' needs {wanted:,} bytes of {memory} SRAM per PE, but machine "
         f"'{machine.name}' with {machine.pes} PEs has {capacity:,}: set overflow=grow (larger SRAM), "
-        f"overflow=stream (from DRAM), more pes, or {memory}_sram_bytes={wanted}"
+        f"overflow=stream (from DRAM), {more}{memory}_sram_bytes={wanted}"
     )
 
 

@@ -1,4 +1,4 @@
-"""SRAM energy, leakage and area from the CACTI grid, interpolated inside it."""
+"""SRAM energy, leakage, area and cycle time from the CACTI grid, interpolated inside it."""
 
 import csv
 from functools import cache
@@ -9,7 +9,7 @@ import numpy as np
 
 from accelsim.errors import TechnologyError
 
-FIELDS = ("read_energy_pj", "write_energy_pj", "leakage_mw", "area_mm2")
+FIELDS = ("read_energy_pj", "write_energy_pj", "leakage_mw", "area_mm2", "cycle_time_ns")
 Grid: TypeAlias = dict[tuple[int, int], tuple[float, ...]]
 
 
@@ -22,10 +22,23 @@ class Sram(NamedTuple):
     write_energy_pj: float
     leakage_mw: float
     area_mm2: float
+    cycle_time_ns: float
     source: str
 
 
-@cache
+class TableVersion(NamedTuple):
+    """A file as it is now: what is cached under it is forgotten once the file is written anew."""
+
+    path: Path
+    modified_ns: int
+
+
+def table_version(path: Path) -> TableVersion:
+    """The file's absolute path and time of last change, or 0 if it is not there."""
+    path = path.resolve()
+    return TableVersion(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
 def sram(table: Path, node_nm: int, capacity_bytes: int, width_bits: int) -> Sram:
     """An SRAM of any capacity and width within the grid of `table` (a CSV as sram_cacti.csv).
 
@@ -34,7 +47,13 @@ def sram(table: Path, node_nm: int, capacity_bytes: int, width_bits: int) -> Sra
     built. Leave-one-out errors of this interpolation are in docs/energy.md. Raises TechnologyError
     above the grid.
     """
-    grid = _grid(table, node_nm)
+    return _sram(table_version(table), node_nm, capacity_bytes, width_bits)
+
+
+@cache
+def _sram(version: TableVersion, node_nm: int, capacity_bytes: int, width_bits: int) -> Sram:
+    table = version.path
+    grid = _grid(version, node_nm)
     widths = sorted({width for _, width in grid})
     width = max(width_bits, widths[0])
     width_parts = _between(widths, width) if width <= widths[-1] else []
@@ -42,19 +61,23 @@ def sram(table: Path, node_nm: int, capacity_bytes: int, width_bits: int) -> Sra
     capacities = sorted({c for c, _ in grid if all((c, w) in grid for w, _ in width_parts)})
     capacity = max([capacity_bytes, *capacities[:1]])
     if not width_parts or not capacities or capacity > capacities[-1]:
+        room = (
+            f"up to {capacities[-1]} bytes at this width"
+            if capacities
+            else f"up to {widths[-1]} bits"
+        )
         raise TechnologyError(
             f"{table.name}: an SRAM of {capacity_bytes} bytes, {width_bits} bits wide, is outside the "
-            f"grid (up to {max(c for c, _ in grid)} bytes, {widths[-1]} bits): "
-            "use a smaller SRAM, more PEs or narrower rows"
+            f"grid ({room}): use a smaller SRAM, more PEs or narrower rows"
         )
     values = np.zeros(len(FIELDS))
     for c, c_part in _between(capacities, capacity):
         for w, w_part in width_parts:
             values += c_part * w_part * np.log(grid[c, w])
-    read, write, leakage, area = (float(v) for v in np.exp(values))
     how = "CACTI" if (capacity, width) in grid else "CACTI, interpolated"
     source = f"{how}, {node_nm} nm, {capacity} bytes x {width} bits ({table.name})"
-    return Sram(capacity_bytes, width_bits, read, write, leakage, area, source)
+    read, write, leakage, area, cycle_time = (float(v) for v in np.exp(values))
+    return Sram(capacity_bytes, width_bits, read, write, leakage, area, cycle_time, source)
 
 
 def _between(points: list[int], x: int) -> list[tuple[int, float]]:
@@ -68,8 +91,9 @@ def _between(points: list[int], x: int) -> list[tuple[int, float]]:
 
 
 @cache
-def _grid(table: Path, node_nm: int) -> Grid:
+def _grid(version: TableVersion, node_nm: int) -> Grid:
     """Rows of one node. Raises TechnologyError, naming file and line, for a row that is not valid."""
+    table = version.path
     grid: Grid = {}
     try:
         with table.open(newline="", encoding="utf-8") as file:

@@ -7,13 +7,22 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from accelsim.compression.recipe import closest, first_problem
 from accelsim.errors import TechnologyError
-from accelsim.hardware.sram import Sram, sram
+from accelsim.hardware.sram import Sram, TableVersion, sram, table_version
+from accelsim.network.files import first_line
+from accelsim.validation import closest, first_problem
 
 TABLES = Path(__file__).parent / "technologies"
-Status: TypeAlias = Literal["published", "cacti", "derived", "estimate"]
+BUNDLED_GRID = "sram_cacti.csv"
+Status: TypeAlias = Literal["published", "cacti", "simulated", "derived", "estimate"]
 Model = TypeVar("Model", bound=BaseModel)
+
+# What no run can do without. Words of other widths need actions of their own.
+REQUIRED = {
+    "actions": ("multiply_16", "add_16", "register_file"),
+    "power": ("clock", "leading_nonzero_detect"),
+    "area": ("pe_logic", "leading_nonzero_detect"),
+}
 
 
 class _Row(BaseModel):
@@ -83,63 +92,85 @@ class Technology(BaseModel):
     def action(self, name: str) -> Action:
         """The action of that name; TechnologyError if the table has none."""
         if name not in self.actions:
-            raise TechnologyError(f"{self.file}: no action '{name}': add [actions.{name}]")
+            raise _missing(self.file, "actions", name)
         return self.actions[name]
 
     def sram_macro(self, capacity_bytes: int, width_bits: int) -> Sram:
         """An SRAM in this node; TechnologyError outside the grid."""
-        table = Path(self.sram)
-        if not table.is_absolute():
-            table = (self.file.parent if (self.file.parent / table).exists() else TABLES) / table
-        return sram(table, self.node_nm, capacity_bytes, width_bits)
+        return sram(self.sram_table, self.node_nm, capacity_bytes, width_bits)
+
+    @property
+    def sram_table(self) -> Path:
+        """The SRAM grid: beside this technology's file, or the one that comes with accelsim."""
+        own = self.file.parent / self.sram
+        return TABLES / BUNDLED_GRID if self.sram == BUNDLED_GRID and not own.exists() else own
+
+
+def technology(name: str) -> Technology:
+    """A technology by name (of a file in `technologies/`) or path. Raises TechnologyError."""
+    known = [path.stem for path in TABLES.glob("*nm.toml")]
+    if name in known:
+        return _technology(table_version(TABLES / f"{name}.toml"))
+    if name.endswith(".toml"):
+        return _technology(table_version(Path(name)))
+    raise TechnologyError(f"technology '{name}': no such table{closest(name, known, 'tables')}")
 
 
 @cache
-def technology(name: str) -> Technology:
-    """A technology by name (of a file in `technologies/`) or path. Raises TechnologyError."""
-    path = _find(name, [p.stem for p in TABLES.glob("*nm.toml")], "technology")
-    loaded = _validated(Technology, _read(path) | {"file": path}, path)
-    for needed in ("clock", "leading_nonzero_detect"):
-        if needed not in loaded.power:
-            raise TechnologyError(f"{path}: no power '{needed}': add [power.{needed}]")
+def _technology(version: TableVersion) -> Technology:
+    path = version.path
+    fields = _read(path)
+    if "file" in fields:
+        raise TechnologyError(f"{path}: unknown field 'file': remove it")
+    loaded = _validated(Technology, fields | {"file": path}, path)
+    for kind, names in REQUIRED.items():
+        for name in names:
+            if name not in getattr(loaded, kind):
+                raise _missing(path, kind, name)
     return loaded
 
 
-@cache
+def _missing(path: Path, kind: str, name: str) -> TechnologyError:
+    return TechnologyError(f"{path}: no {kind.removesuffix('s')} '{name}': add [{kind}.{name}]")
+
+
 def dram(name: str) -> Dram:
     """A DRAM kind by name (in dram.toml), or the only one in a file. Raises TechnologyError."""
-    path = TABLES / "dram.toml"
-    kinds = _read(path)
-    if name in kinds:
-        return _validated(Dram, kinds[name], path)
-    if not name.endswith(".toml"):
-        raise TechnologyError(f"dram '{name}': no such kind{closest(name, list(kinds), 'kinds')}")
-    path = Path(name)
-    own = _read(path)
-    if len(own) != 1:
-        raise TechnologyError(f"{path}: holds {len(own)} tables: give one DRAM kind in the file")
-    return _validated(Dram, next(iter(own.values())), path)
-
-
-def _find(name: str, known: list[str], what: str) -> Path:
-    if name in known:
-        return TABLES / f"{name}.toml"
     if name.endswith(".toml"):
-        return Path(name)
-    raise TechnologyError(f"{what} '{name}': no such table{closest(name, known, 'tables')}")
+        return _only_dram(table_version(Path(name)))
+    return _named_dram(table_version(TABLES / "dram.toml"), name)
+
+
+@cache
+def _named_dram(version: TableVersion, name: str) -> Dram:
+    kinds = _read(version.path)
+    if name not in kinds:
+        raise TechnologyError(f"dram '{name}': no such kind{closest(name, list(kinds), 'kinds')}")
+    return _validated(Dram, kinds[name], version.path)
+
+
+@cache
+def _only_dram(version: TableVersion) -> Dram:
+    kinds = _read(version.path)
+    if len(kinds) != 1:
+        raise TechnologyError(
+            f"{version.path}: holds {len(kinds)} tables: give one DRAM kind in the file"
+        )
+    return _validated(Dram, next(iter(kinds.values())), version.path)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise TechnologyError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TechnologyError(f"{path}: not valid TOML: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise TechnologyError(f"{path}: not valid TOML: {first_line(error)}") from None
 
 
 def _validated(model: type[Model], fields: Any, path: Path) -> Model:
+    if not isinstance(fields, dict):
+        raise TechnologyError(f"{path}: holds a value outside any table: put it under a [name]")
     try:
         return model.model_validate(fields)
     except ValidationError as error:

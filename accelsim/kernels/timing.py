@@ -100,9 +100,9 @@ def array_timing(
             first_pop = earliest
         if j >= tail:
             for k in range(ready.shape[0]):
-                n = unit(entries[column, k])
-                if n > 0:
-                    last = max(last, unit(max(earliest, ready[k]) + n - one))
+                if entries[column, k] > 0:
+                    end = unit(max(earliest, ready[k]) + unit(service[column, k]))
+                    last = max(last, unit(end - one))
         latest = unit(0)
         for k in range(ready.shape[0]):
             pop = max(earliest, ready[k])

@@ -52,11 +52,9 @@ def comparison_sections(
     """Draw the figures into `folder`; return the page's sections."""
     rows = rows_of(comparison, layer)
     what = rows["layer"].iloc[0]
-    systems = draw_comparison(
-        rows, folder / "comparison.png", title=_title(comparison.network, what)
-    )
+    systems = draw_comparison(rows, folder / "comparison.png", title=_title(comparison, what))
     energy = draw_energy_breakdown(
-        comparison.energy, folder / "energy.png", title=comparison.network
+        comparison.energy, folder / "energy.png", title=_title(comparison, TOTAL)
     )
     sections = [
         Section(
@@ -107,8 +105,12 @@ def rows_of(comparison: Comparison, layer: str | None = None) -> "pd.DataFrame":
     return table[table["layer"] == chosen].reset_index(drop=True)
 
 
-def _title(network: str, layer: str) -> str:
-    return network if layer in (network, TOTAL) else f"{network}: {layer}"
+def _title(comparison: Comparison, layer: str) -> str:
+    """Name the network, the layer if a single one is shown, and whether its weights were drawn."""
+    network = comparison.network
+    name = network if layer in (network, TOTAL) else f"{network}: {layer}"
+    provenance = next(iter(comparison.results.values())).provenance
+    return f"{name} (synthetic weights)" if provenance["network"].get("synthetic") else name
 
 
 def json_records(frame: "pd.DataFrame") -> list[dict[str, Any]]:

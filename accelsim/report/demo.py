@@ -55,6 +55,8 @@ def demo(
     console.print(inspection_table(described))
     console.rule("[bold]2. Simulated on eie-64: ten drawn digits, 64 PEs at 800 MHz")
     console.print(layers_table(result))
+    for note in comparison.notes:
+        console.print(f"note: {note}", soft_wrap=True)
     console.print(f"The machine's 16-bit arithmetic reads {right} of {len(labels)} digits right.")
     console.rule("[bold]3. Weights in SRAM against weights in DRAM, per digit")
     console.print(comparison_table(rows_of(comparison)))

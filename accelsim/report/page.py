@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accelsim.errors import InputError
-from accelsim.files import write_atomically
+from accelsim.files import write_text
 from accelsim.report.units import MISSING, label, number
 
 if TYPE_CHECKING:
@@ -46,12 +46,7 @@ def write_page(
     written.
     """
     path = Path(path)
-    html = "\n".join(_page(title, lead, sections, provenance or {}))
-
-    def write(file: Path) -> None:
-        file.write_text(html, encoding="utf-8")
-
-    write_atomically(path, write)
+    write_text(path, "\n".join(_page(title, lead, sections, provenance or {})))
     return path
 
 

@@ -20,7 +20,8 @@ def write_sweep(frame: "pd.DataFrame", varied: Sequence[str], folder: Path) -> P
     points = sum_over_layers(frame, varied)
     write_csv(frame, folder / "sweep.csv")
     write_csv(points, folder / "points.csv")
-    return draw_sweep(points, "pes" if "pes" in varied else varied[0], folder / "sweep.png")
+    x = "pes" if "pes" in varied else varied[0]
+    return draw_sweep(points, x, folder / "sweep.png", title=str(frame.attrs.get("network", "")))
 
 
 def print_sweep(

@@ -1,6 +1,7 @@
 """Tables for the terminal: numbers right-aligned in human units, sources as numbered footnotes.
 
-All fit 100 columns; on narrower terminals names are folded and numbers stay whole.
+All fit 80 columns. Names in the first column are folded where there is too little room, numbers stay
+whole; where even that does not fit, each row is laid out over several lines.
 """
 
 import math
@@ -8,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.columns import Columns
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from accelsim.simulation.result import Result
 
 KIND_STYLES = {"simulated": "blue", "measured": "green", "published": "yellow", "estimate": "dim"}
+FOLDED = 9  # columns of the terminal that a folded name keeps
 # What a sweep measures; every other column is one of its settings.
 SWEEP_MEASURES: dict[str, tuple[str, Callable[[float], str]]] = {
     "cycles": ("Cycles", lambda value: f"{value:,.0f}"),
@@ -67,9 +70,12 @@ class Footnotes:
 
 
 def layers_table(result: "Result") -> RenderableType:
-    """Lay out a run layer by layer: size, cycles, time, utilisation, padding, energy; and notes."""
+    """Lay out a run layer by layer: size, cycles, time, utilisation, padding, energy.
+
+    The result's notes are left to the caller.
+    """
     table = _table(f"{result.network} on {result.machine.name}, {result.machine.pes} PEs")
-    _columns(table, names=["Layer"], numbers=[
+    _columns(table, name="Layer", numbers=[
         "Out × in", "Cycles", "Latency", "Utilis.", "Padding", "Energy", "Weights in",
     ])  # fmt: skip
     for row in result.rows:
@@ -77,16 +83,16 @@ def layers_table(result: "Result") -> RenderableType:
     total = result.total
     table.add_section()
     table.add_row(
-        "all layers", "", f"{total['cycles']:,}", time_text(total["latency_us"]), "", "",
+        "total", "", f"{total['cycles']:,}", time_text(total["latency_us"]), "", "",
         energy_text(total["energy_pj"]), "", style="bold",
     )  # fmt: skip
-    return Group(table, _lines([*_run_summary(result), *result.notes]))
+    return Group(table, _lines(_run_summary(result)))
 
 
 def energy_table(result: "Result") -> RenderableType:
     """Lay out energy by component over all layers: actions, energy, share, source."""
     table = _table(f"Energy of {result.network} on {result.machine.name}")
-    _columns(table, names=["Component"], numbers=["Actions", "Each", "Energy", "Share", "Source"])
+    _columns(table, name="Component", numbers=["Actions", "Each", "Energy", "Share", "Source"])
     notes = Footnotes()
     terms = _terms_by_component(result.energy_rows)
     total = sum(term["energy_pj"] for term in terms)
@@ -107,7 +113,7 @@ def sizes_table(network_name: str, rows: Sequence[Mapping[str, Any]]) -> Rendera
     rows: `LayerSizes.as_row()` with `layer`, one for each layer.
     """
     table = _table(f"{network_name}, compressed")
-    _columns(table, names=["Layer"], numbers=[
+    _columns(table, name="Layer", numbers=[
         "Weights", "Kept", "Bits/\nweight", "Bits/\nindex", "Dense", "Stored", "Of\ndense", "Ratio",
     ])  # fmt: skip
     for row in rows:
@@ -131,8 +137,8 @@ def inspection_table(inspection: "Inspection") -> RenderableType:
     if inspection.kind == "compressed":
         return sizes_table(inspection.name, inspection.layers)
     table = _table(f"{inspection.name} ({inspection.kind})")
-    _columns(table, names=["Layer"], numbers=[
-        "Out × in", "Weights", "Non-zero", "Active inputs", "Activation", "Bias",
+    _columns(table, name="Layer", numbers=[
+        "Out × in", "Weights", "Non-zero", "Active\ninputs", "Activation", "Bias",
     ])  # fmt: skip
     for row in inspection.layers:
         active = row.get("activation_density_frac")
@@ -150,7 +156,7 @@ def comparison_table(table: "pd.DataFrame") -> RenderableType:
     table: columns system, kind, latency_us, energy_uj, latency_ratio, energy_ratio, source, note.
     """
     shown = _table("Latency and energy per inference")
-    _columns(shown, names=["System", "Kind"], numbers=[
+    _columns(shown, name="System", words=["Kind"], numbers=[
         "Latency", "Ratio", "Energy", "Ratio", "Source",
     ])  # fmt: skip
     notes = Footnotes()
@@ -171,7 +177,7 @@ def table_iv_table(frame: "pd.DataFrame") -> RenderableType:
     frame: columns layer, published_us, ours_us, difference_pct, note.
     """
     table = _table("Time per layer beside EIE, Table IV")
-    _columns(table, names=["Layer"], numbers=["Published", "Ours", "Difference", "Note"])
+    _columns(table, name="Layer", numbers=["Published", "Ours", "Difference", "Note"])
     notes = Footnotes()
     for row in frame.to_dict("records"):
         table.add_row(
@@ -192,7 +198,7 @@ def sweep_table(frame: "pd.DataFrame") -> RenderableType:
     shared = [f"{label(name)} {frame[name].iloc[0]}" for name in settings if name not in varied]
     table = _table(f"{len(frame)} points" + (f", {', '.join(shared)}" if shared else ""))
     headings = [label(name) for name in varied] + [SWEEP_MEASURES[name][0] for name in measures]
-    _columns(table, names=[], numbers=headings)
+    _columns(table, numbers=headings)
     best = _best_rows(frame, measures)
     for index, row in enumerate(frame.to_dict("records")):
         cells: list[RenderableType] = [Text(_text(row[name])) for name in varied]
@@ -206,8 +212,8 @@ def sweep_table(frame: "pd.DataFrame") -> RenderableType:
 def measurement_table(measurement: "Measurement") -> RenderableType:
     """Lay out what was measured on this computer: median, spread and energy of every kernel."""
     table = _table(f"{measurement.network} on {measurement.device.cpu}, batch {measurement.batch}")
-    _columns(table, names=["Layer", "Kernel", "Caches"], numbers=[
-        "Median", "10th to 90th percentile", "Energy", "Samples",
+    _columns(table, name="Layer", words=["Kernel", "Caches"], numbers=[
+        "Median", "10th to 90th\npercentile", "Energy", "Samples",
     ])  # fmt: skip
     for layer in measurement.layers:
         for kernel in layer.kernels:
@@ -224,17 +230,56 @@ def measurement_table(measurement: "Measurement") -> RenderableType:
     return Group(table, _lines([f"Per input vector, float32. Energy counters: {zones}."]))
 
 
+class FittedTable(Table):
+    """A table that lays each row out over several lines where its columns do not fit side by side."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lay the table out for the width at hand."""
+        if self._least_width(console) <= options.max_width:
+            yield from super().__rich_console__(console, options)
+        else:
+            yield Text(str(self.title), style="bold")
+            rows = zip(*(column.cells for column in self.columns), strict=True)
+            yield from (self._in_lines(cells) for cells in rows)
+
+    def _least_width(self, console: Console) -> int:
+        """Columns of the terminal, where only the first column of the table may be folded."""
+        widths = [
+            max(console.measure(cell).maximum for cell in (column.header, *column.cells))
+            for column in self.columns
+        ]
+        if self.columns[0].no_wrap is False:
+            widths[0] = min(widths[0], FOLDED)
+        return sum(widths) + 2 * len(widths)
+
+    def _in_lines(self, cells: Iterable[RenderableType]) -> RenderableType:
+        headings = (
+            str(column.header).replace("/\n", "/").replace("\n", " ") for column in self.columns
+        )
+        (heading, name), *rest = zip(headings, map(str, cells), strict=True)
+        if self.columns[0].justify == "right":  # a number says nothing without its heading
+            name = f"{heading} {name}"
+        values = [Text(f"{heading}: {value}") for heading, value in rest if value]
+        return Group(Text(name, style="bold"), Padding(Columns(values), (0, 0, 0, 2)))
+
+
 def _table(title: str) -> Table:
-    return Table(
-        title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
-    )
+    return FittedTable(
+        title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
+        collapse_padding=True,
+    )  # fmt: skip
 
 
-def _columns(table: Table, *, names: Iterable[str], numbers: Iterable[str]) -> None:
-    for name in names:
-        table.add_column(name, overflow="fold", min_width=min(9, len(name)))
-    for name in numbers:
-        table.add_column(name, justify="right", no_wrap=True)
+def _columns(
+    table: Table, *, name: str = "", words: Iterable[str] = (), numbers: Iterable[str]
+) -> None:
+    """Add a column of names, which may be folded, columns of short words, and columns of numbers."""
+    if name:
+        table.add_column(name, overflow="fold", min_width=len(name))
+    for heading in words:
+        table.add_column(heading, no_wrap=True)
+    for heading in numbers:
+        table.add_column(heading, justify="right", no_wrap=True)
 
 
 def _lines(texts: Iterable[str]) -> RenderableType:
@@ -302,7 +347,7 @@ def _size_total_cells(rows: Sequence[Mapping[str, Any]]) -> list[RenderableType]
     )
     kept = sum(row["kept_pct"] / 100 * row["n_weights"] for row in rows)
     return [
-        "all layers",
+        "total",
         f"{weights:,}",
         percent(_share(kept, weights)),
         f"{_share(sum(row['weights_bits'] for row in rows), entries):.2f}",

@@ -9,7 +9,7 @@ TIME_UNITS = ((1e-3, "ns"), (1.0, "µs"), (1e3, "ms"), (1e6, "s"))  # in µs
 ENERGY_UNITS = ((1.0, "pJ"), (1e3, "nJ"), (1e6, "µJ"), (1e9, "mJ"), (1e12, "J"))  # in pJ
 BYTE_UNITS = ((1.0, "B"), (1024.0, "KB"), (1024.0**2, "MB"), (1024.0**3, "GB"))
 
-# Column names end in their unit (design/style.md); this is how the unit is written out.
+# Column names end in their unit; this is how the unit is written out.
 SUFFIXES = {
     "_us": " (µs)",
     "_ms": " (ms)",
@@ -29,7 +29,7 @@ NAMES = {
     "utilization_frac": "utilisation (fraction)",
     "code_bits": "bits per code",
     "run_bits": "bits per run",
-    "index_bits": "bits per run",
+    "index_bits": "bits per stored index",
     "row_bits": "row width (bits)",
 }
 WORDS = {"sram": "SRAM", "dram": "DRAM", "pes": "PEs", "pe": "PE"}

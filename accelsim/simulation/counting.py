@@ -8,17 +8,24 @@ from accelsim.compression.layer import CompressedLayer, CompressedNetwork
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.counters import Counters
 from accelsim.hardware.decoders import DecodedLayer
-from accelsim.hardware.memory import MEMORIES, LayerNeed, Memories
+from accelsim.hardware.energy import Macros
+from accelsim.hardware.memory import MEMORIES, LayerNeed, Memories, pointers_per_pe
 from accelsim.hardware.technology import dram
 from accelsim.simulation.flow import LayerFlow
 from accelsim.simulation.pe_array import VectorRun, starved_cycles
 
 
 class Stream(NamedTuple):
-    """What comes from DRAM for one input: bytes, and weight-SRAM rows that are filled."""
+    """What comes from DRAM for one input: bytes, and what of it is written into which SRAM.
 
-    n_bytes: int
-    rows: int
+    rows: of the weight SRAMs; pointers, activations: words. Outputs on their way to DRAM are in
+    n_bytes only.
+    """
+
+    n_bytes: int = 0
+    rows: int = 0
+    pointers: int = 0
+    activations: int = 0
 
 
 def count_layer(
@@ -32,9 +39,9 @@ def count_layer(
     """Sum the runs of a layer; add what streaming moves."""
     array_cycles = [run.timing.cycles for run in runs]
     cycles = array_cycles
-    stream = Stream(0, 0)
+    stream = Stream()
     if layer.name in memories.streamed:
-        stream = streamed(need, decoded, memories, machine)
+        stream = streamed(layer, need, decoded, memories, machine)
         # Double-buffered: the array and the DRAM work side by side, the slower one sets the pace.
         transfer_us = dram(machine.dram).transfer_us(stream.n_bytes)
         transfer = int(np.ceil(transfer_us * machine.clock_mhz))
@@ -50,6 +57,8 @@ def count_layer(
         pointer_reads=broadcasts * machine.pes if decoded.pointer_bits else 0,
         sram_row_reads=sum(int(run.traffic.row_reads.sum()) for run in runs),
         sram_row_writes=stream.rows * len(runs),
+        pointer_writes=stream.pointers * len(runs),
+        activation_fills=stream.activations * len(runs),
         entries=entries,
         padding_entries=sum(int(run.traffic.padding.sum()) for run in runs),
         multiplies=coded,
@@ -63,17 +72,24 @@ def count_layer(
 
 
 def streamed(
-    need: LayerNeed, decoded: DecodedLayer, memories: Memories, machine: Accelerator
+    layer: CompressedLayer,
+    need: LayerNeed,
+    decoded: DecodedLayer,
+    memories: Memories,
+    machine: Accelerator,
 ) -> Stream:
     """What does not stay on chip: all rows and pointers, or all activations, or both."""
-    n_bytes = rows = 0
+    n_bytes = rows = pointers = activations = 0
     weights_fit = need.weight <= memories.weight_bytes and need.pointer <= memories.pointer_bytes
     if machine.weights_in == "dram" or not weights_fit:
         rows = int(decoded.sram_rows.sum())
         n_bytes += -(-rows * machine.row_bits // 8) + need.pointer * machine.pes
+        if decoded.pointer_bits:
+            pointers = pointers_per_pe(layer.n_in, machine.pes, layer.has_bias) * machine.pes
     if need.activation > memories.activation_bytes:
         n_bytes += need.activation * machine.pes
-    return Stream(n_bytes, rows)
+        activations = layer.n_in
+    return Stream(n_bytes, rows, pointers, activations)
 
 
 def layer_row(
@@ -112,16 +128,18 @@ def layer_row(
     }
 
 
-def per_pe_counts(runs: list[VectorRun]) -> dict[str, Any]:
+def per_pe_counts(runs: list[VectorRun], decoded: DecodedLayer) -> dict[str, Any]:
     """int64[P] counts, summed over vectors."""
     entries, padding, service, row_reads = (
         np.sum([run.traffic[i] for run in runs], axis=0, dtype=np.int64) for i in range(4)
     )
+    # Every vector broadcasts the bias, once.
+    busy = decoded.entry_cycles * entries + len(runs) * decoded.bias_extra_cycles
     starved = [starved_cycles(run.timing, run.traffic) for run in runs]
     return {
-        "busy_cycles": entries,
+        "busy_cycles": busy,
         "starved_cycles": np.sum(starved, axis=0, dtype=np.int64),
-        "empty_column_cycles": service - entries,
+        "empty_column_cycles": service - busy,
         "padding_entries": padding,
         "sram_row_reads": row_reads,
     }
@@ -135,18 +153,34 @@ def network_notes(network: CompressedNetwork) -> tuple[str, ...]:
 
 
 def result_notes(
-    memories: Memories, network: CompressedNetwork, flows: list[LayerFlow]
+    memories: Memories,
+    srams: Macros,
+    machine: Accelerator,
+    network: CompressedNetwork,
+    flows: list[LayerFlow],
 ) -> tuple[str, ...]:
     """What must be known about a run to read its result."""
-    notes = []
+    notes = _slow_sram_notes(srams, machine)
     for memory in memories.grown:
         size = getattr(memories, f"{memory}_bytes")
         notes.append(f"{memory} SRAM grown to {size:,} bytes per PE (overflow=grow)")
     for layer, flow in zip(network.layers, flows, strict=True):
         if flow.vanished:
             notes.append(
-                f"layer '{layer.name}': {flow.vanished} inputs round to zero in fixed point"
+                f"layer '{layer.name}': {flow.vanished} of the inputs round to zero in fixed point"
             )
         if flow.fixed.saturated:
             notes.append(f"layer '{layer.name}': {flow.fixed.saturated} additions saturated")
     return tuple(notes)
+
+
+def _slow_sram_notes(srams: Macros, machine: Accelerator) -> list[str]:
+    """At most one note: of the SRAMs that the clock outruns, the slowest."""
+    slowest, macro = max(srams.named.items(), key=lambda item: item[1].cycle_time_ns)
+    clock_ns = 1000 * machine.cycle_us
+    if macro.cycle_time_ns <= clock_ns:
+        return []
+    return [
+        f"{slowest}: energy is of low-power cells that cycle in {macro.cycle_time_ns:.3g} ns; "
+        f"timing assumes the clock's {clock_ns:.3g} ns"
+    ]

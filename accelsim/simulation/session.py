@@ -103,7 +103,9 @@ class Session:
             row = layer_row(layer, counters, len(runs), flows[index], needs[index], machine)
             row["energy_pj"] = sum(term.energy_pj for term in energy)
             row["memory"] = "streamed" if layer.name in memories.streamed else "sram"
-            results.append(LayerResult(row, tuple(energy), per_pe_counts(runs)))
+            results.append(
+                LayerResult(row, tuple(energy), per_pe_counts(runs, laid_out[index].decoded))
+            )
         return self._result(machine, memories, flows, results, srams)
 
     def _result(
@@ -127,7 +129,7 @@ class Session:
             area_terms=tuple(array_area(machine, srams, technology(machine.technology))),
             outputs=outputs,
             outputs_fixed=fixed,
-            notes=self.notes + result_notes(memories, self.network, flows),
+            notes=self.notes + result_notes(memories, srams, machine, self.network, flows),
             provenance=self.provenance() | {"machine": machine.model_dump()},
         )
 

@@ -97,8 +97,10 @@ def _record(path: Path, number: int, line: str) -> dict[str, Any]:
 
 def _key(machine: Accelerator) -> str:
     """The machine and what its tables say: a table of the user's own may change between runs."""
-    tables = technology(machine.technology).model_dump_json() + dram(machine.dram).model_dump_json()
-    return f"{machine.model_dump_json()} {hashlib.sha256(tables.encode()).hexdigest()}"
+    tech = technology(machine.technology)
+    tables = tech.model_dump_json() + dram(machine.dram).model_dump_json()
+    digest = hashlib.sha256(tables.encode() + tech.sram_table.read_bytes())
+    return f"{machine.model_dump_json()} {digest.hexdigest()}"
 
 
 def _fingerprint(session: Session) -> str:

@@ -14,6 +14,11 @@ How a layer lies in the machine (P PEs):
   the longest run).
 * Instead of codes, the bias may be stored exactly: one plain word per local row, zeros too, from
   the next fresh weight-SRAM row on.
+* A dense machine stores every code of every column as a plain word, zeros too, one column after the
+  other (the slots between the last input and the bias have no words) and needs no pointers.
+* A PE reads one weight-SRAM row a cycle, so a plain word wider than a row takes several cycles; it
+  enters the datapath in the last of them. A Huffman entry takes one cycle however many rows it
+  lies in.
 
 Two conventions for layers in which little happens:
 
@@ -94,7 +99,13 @@ class Fetched(NamedTuple):
 
 
 class Storage(Protocol):
-    """Columns of weights at addresses, which count entries, bits or words, as the storage likes."""
+    """Columns of weights at addresses, which count entries, bits or words, as the storage likes.
+
+    rows_per_cycle: how many weight-SRAM rows a PE reads in a cycle; None for all that an entry
+    lies in.
+    """
+
+    rows_per_cycle: int | None
 
     def span(self, column: int) -> tuple[int, int]:
         """First address of the column and the address after its last."""
@@ -122,6 +133,9 @@ class FixedStorage:
 
     An address is an entry's position.
     """
+
+    rows_per_cycle = 1
+    has_pointers = True
 
     def __init__(
         self,
@@ -154,6 +168,9 @@ class HuffmanStorage:
 
     An address is a bit's position. An entry may straddle rows; it is still decoded in one cycle.
     """
+
+    rows_per_cycle = None
+    has_pointers = True
 
     def __init__(
         self,
@@ -198,29 +215,86 @@ class HuffmanStorage:
         return symbol_of_bits[self.bits[address:end]], end
 
 
+class WordRows:
+    """Rows that plain words lie in: whole words, or whole rows, whichever is the wider."""
+
+    def __init__(self, row_bits: int, word_bits: int) -> None:
+        self.row_bits = row_bits
+        self.word_bits = word_bits
+
+    def of_word(self, position: int) -> range:
+        """The rows of one word, counted from the first word's row."""
+        if self.word_bits <= self.row_bits:
+            row = position // (self.row_bits // self.word_bits)
+            return range(row, row + 1)
+        rows_per_word = _ceil_div(self.word_bits, self.row_bits)
+        return range(position * rows_per_word, (position + 1) * rows_per_word)
+
+    def used_by(self, words: int) -> int:
+        """Rows that the first `words` words take."""
+        return self.of_word(words - 1).stop if words else 0
+
+
+class DenseStorage:
+    """Every code of every column as a plain word of its weight. An address is a word's position.
+
+    columns: column number to the PE's codes, in the order in which they are stored.
+    """
+
+    rows_per_cycle = 1
+    has_pointers = False
+
+    def __init__(
+        self,
+        columns: dict[int, list[int]],
+        codebook: NDArray[np.float32],
+        word_rows: WordRows,
+    ) -> None:
+        self.codebook = codebook
+        self.word_rows = word_rows
+        self.codes: list[int] = []
+        self.spans: dict[int, tuple[int, int]] = {}
+        for column, local_codes in columns.items():
+            start = len(self.codes)
+            self.codes.extend(local_codes)
+            self.spans[column] = start, len(self.codes)
+
+    @property
+    def rows_used(self) -> int:
+        return self.word_rows.used_by(len(self.codes))
+
+    def span(self, column: int) -> tuple[int, int]:
+        return self.spans[column]
+
+    def fetch(self, address: int) -> Fetched:
+        code = self.codes[address]
+        rows = self.word_rows.of_word(address)
+        return Fetched(float(self.codebook[code]), 0, code == 0, rows, address + 1)
+
+
 class BiasWords:
     """An exact bias: one plain word per local row, no runs. An address is a word's position."""
+
+    rows_per_cycle = 1
 
     def __init__(
         self,
         local_values: NDArray[np.float32],
         first_row: int,
-        row_bits: int,
-        word_bits: int,
+        word_rows: WordRows,
     ) -> None:
         self.values = local_values
         self.first_row = first_row
-        self.words_per_row = max(1, row_bits // word_bits)
-        self.rows_per_word = _ceil_div(word_bits, row_bits)
+        self.word_rows = word_rows
 
     def span(self, column: int) -> tuple[int, int]:  # noqa: ARG002 - there is only the bias column
         return 0, len(self.values)
 
     def fetch(self, address: int) -> Fetched:
         value = float(self.values[address])
-        # one of words_per_row and rows_per_word is always 1
-        row = self.first_row + address // self.words_per_row * self.rows_per_word
-        return Fetched(value, 0, value == 0, range(row, row + self.rows_per_word), address + 1)
+        rows = self.word_rows.of_word(address)
+        rows = range(self.first_row + rows.start, self.first_row + rows.stop)
+        return Fetched(value, 0, value == 0, rows, address + 1)
 
 
 # ------------------------------------------------------------------------------
@@ -320,12 +394,12 @@ class Broadcaster:
 
 
 class ProcessingElement:
-    """Pops an item, reads its column's pointers, and puts one entry a cycle into the datapath."""
+    """Pops an item, reads its column's pointers, and puts at most one entry a cycle into the datapath."""
 
     def __init__(
         self,
         queue: ActivationQueue,
-        weights: Storage,
+        weights: FixedStorage | HuffmanStorage | DenseStorage,
         bias_words: BiasWords | None,
         bias_column: int,
         local_rows: int,
@@ -337,11 +411,13 @@ class ProcessingElement:
         self.storage: Storage = weights  # where the current item's weights lie
         self.address = 0  # of the current item's next entry
         self.end_address = 0
+        self.rows_read = 0  # of the current entry, which may need more cycles for the others
         self.activation = 0.0
         self.local_row = -1  # of the last entry processed
         self.accumulators = np.zeros(local_rows)
         self.row_register: int | None = None
         self.last_entry_cycle = 0
+        self.pops = 0
         self.pointer_reads = 0
         self.row_reads = 0
         self.entries = 0
@@ -358,18 +434,19 @@ class ProcessingElement:
         return self.queue.is_empty() and not self.has_entries_left()
 
     def step(self, cycle: int) -> None:
-        """One cycle: pop if the last item is finished, then process one entry if there is one."""
+        """One cycle: pop if the last item is finished, then work on one entry if there is one."""
         if not self.has_entries_left():
             if self.queue.is_empty():
                 self.waiting_cycles += 1
                 return
             self._start_item(self.queue.pop())
         if self.has_entries_left():
-            self._process_entry(cycle)
+            self._work_on_entry(cycle)
 
     def _start_item(self, item: Item) -> None:
-        is_first = self.pointer_reads == 0
-        self.pointer_reads += 1
+        is_first = self.pops == 0
+        self.pops += 1
+        self.pointer_reads += self.weights.has_pointers
         self.starved_cycles += 0 if is_first else self.waiting_cycles
         self.waiting_cycles = 0
         self.storage = self._storage_of(item.column)
@@ -383,15 +460,23 @@ class ProcessingElement:
             return self.bias_words
         return self.weights
 
-    def _process_entry(self, cycle: int) -> None:
+    def _work_on_entry(self, cycle: int) -> None:
+        """Read as many rows as one cycle allows, and process the entry if these were its last."""
+        self.busy_cycles += 1
         fetched = self.storage.fetch(self.address)
-        self._read_rows(fetched.sram_rows)
+        rows = fetched.sram_rows[self.rows_read :][: self.storage.rows_per_cycle]
+        self._read_rows(rows)
+        self.rows_read += len(rows)
+        if self.rows_read == len(fetched.sram_rows):
+            self.rows_read = 0
+            self._process_entry(fetched, cycle)
+
+    def _process_entry(self, fetched: Fetched, cycle: int) -> None:
         self.address = fetched.next_address
         self.local_row += fetched.run + 1
         self.accumulators[self.local_row] += fetched.weight * self.activation
         self.entries += 1
         self.padding += fetched.is_padding
-        self.busy_cycles += 1
         self.last_entry_cycle = cycle
 
     def _read_rows(self, rows: range) -> None:
@@ -413,7 +498,7 @@ class SteppedResult:
 
     entries: processed, padding included. padding: processed entries of code 0, or bias words of
     value 0.
-    empty_columns: items that had no entry. busy_cycles: cycles in which an entry was processed.
+    empty_columns: items that had no entry. busy_cycles: cycles in which an entry was worked on.
     starved_cycles: cycles between a PE's first and last pop in which it waited for an item.
     stall_cycles: cycles in which a broadcast was ready but some queue was full.
     utilization_frac: entries that are no padding ÷ (cycles × P). output: float64[n_out].
@@ -439,6 +524,7 @@ class Machine:
     """Parameters of the PE array.
 
     code_lengths uint8[2**code_bits] and run_lengths uint8[2**run_bits]: for Huffman only.
+    word_bits: width of plain words, which an exact bias and dense weights are.
     """
 
     pes: int
@@ -446,10 +532,10 @@ class Machine:
     row_bits: int
     code_bits: int = 4
     run_bits: int = 4
-    decoder: Literal["fixed", "huffman"] = "fixed"
+    decoder: Literal["fixed", "huffman", "dense"] = "fixed"
     code_lengths: Sequence[int] | None = None
     run_lengths: Sequence[int] | None = None
-    bias_word_bits: int = 16
+    word_bits: int = 16
 
 
 def simulate_stepped(
@@ -470,7 +556,13 @@ def simulate_stepped(
     has_bias = bias_codes is not None or bias_values is not None
     broadcaster = Broadcaster(activation_lines(activations, machine.pes, has_bias))
     stored_codes = with_bias_column(codes, bias_codes, machine.pes)
-    pes = [build_pe(pe, stored_codes, codebook, bias_values, machine) for pe in range(machine.pes)]
+    used_columns = list(range(codes.shape[1]))
+    if bias_codes is not None:
+        used_columns.append(bias_column_of(codes.shape[1], machine.pes))
+    pes = [
+        build_pe(pe, stored_codes, used_columns, codebook, bias_values, machine)
+        for pe in range(machine.pes)
+    ]
     run_until_drained(broadcaster, pes)
     return collect(broadcaster, pes, n_out=len(codes))
 
@@ -508,21 +600,26 @@ def with_bias_column(
 def build_pe(
     pe: int,
     stored_codes: NDArray[np.uint8],
+    used_columns: list[int],
     codebook: NDArray[np.float32],
     bias_values: NDArray[np.float32] | None,
     machine: Machine,
 ) -> ProcessingElement:
     """One PE with its share of the layer: every P-th row, from row `pe` on."""
     local_codes = stored_codes[pe :: machine.pes]
-    max_run = 2**machine.run_bits - 1
-    columns = [encode_column(column, max_run) for column in local_codes.T.tolist()]
-    weights = build_storage(columns, codebook, machine)
+    word_rows = WordRows(machine.row_bits, machine.word_bits)
+    weights: FixedStorage | HuffmanStorage | DenseStorage
+    if machine.decoder == "dense":
+        dense_columns = {column: local_codes[:, column].tolist() for column in used_columns}
+        weights = DenseStorage(dense_columns, codebook, word_rows)
+    else:
+        max_run = 2**machine.run_bits - 1
+        columns = [encode_column(column, max_run) for column in local_codes.T.tolist()]
+        weights = build_storage(columns, codebook, machine)
     bias_words = None
     if bias_values is not None:
         local_values = bias_values[pe :: machine.pes]
-        bias_words = BiasWords(
-            local_values, weights.rows_used, machine.row_bits, machine.bias_word_bits
-        )
+        bias_words = BiasWords(local_values, weights.rows_used, word_rows)
     return ProcessingElement(
         queue=ActivationQueue(machine.queue_depth),
         weights=weights,

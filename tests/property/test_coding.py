@@ -206,7 +206,6 @@ def test_each_pe_holds_its_rows_column_by_column(codes, pes, run_bits, bias_kind
     interleaved = interleave(layer_of(codes, bias_codes, bias), pes, run_bits)
     columns = codes if bias_codes is None else np.column_stack([codes, bias_codes])
     arrays = interleaved.csc
-    assert interleaved.pes == pes
     assert arrays.col_ptr.shape == (columns.shape[1] + 1, pes)
     assert [a.dtype for a in arrays] == [np.int64, np.int64, np.uint8, np.uint8]
     at = 0

@@ -74,8 +74,17 @@ class Case(NamedTuple):
         return Session(CompressedNetwork("net", (self.compressed,)), self.activations)
 
 
+BIAS_KINDS = ("none", "coded", "exact")
+
+
 @st.composite
-def layers(draw, max_size: int = 40, max_code_bits: int = 8, max_scale: int = 0) -> Case:
+def layers(
+    draw,
+    max_size: int = 40,
+    max_code_bits: int = 8,
+    max_scale: int = 0,
+    bias_kinds: tuple[str, ...] = BIAS_KINDS,
+) -> Case:
     """Any density, columns and rows without weights, no or all inputs active, any kind of bias."""
     # Drawn evenly: Hypothesis on its own prefers layers in which little happens.
     sizes = st.sampled_from(range(1, max_size + 1))
@@ -83,7 +92,7 @@ def layers(draw, max_size: int = 40, max_code_bits: int = 8, max_scale: int = 0)
     densities = st.sampled_from([1.0, 0.6, 0.3, 0.1, 0.02, 0.0])
     weight_density, activation_density = draw(densities), draw(densities)
     empty_columns, empty_rows = draw(st.booleans()), draw(st.booleans())
-    bias_kind = draw(st.sampled_from(["none", "coded", "exact"]))
+    bias_kind = draw(st.sampled_from(bias_kinds))
     code_bits = draw(st.integers(1, max_code_bits))
     activation_scale = 2.0 ** draw(st.integers(-max_scale, max_scale))
     weight_scale = 2.0 ** draw(st.integers(-max_scale, max_scale))
@@ -159,7 +168,7 @@ def twin_of(case: Case, machine: Accelerator) -> Machine:
         decoder=machine.decoder,
         code_lengths=code_lengths,
         run_lengths=run_lengths,
-        bias_word_bits=machine.arithmetic_bits,
+        word_bits=machine.arithmetic_bits,
     )
 
 
@@ -250,12 +259,32 @@ def test_huffman_streams_meet_the_stepped_machine(data):
     check_against_twin(case, machine)
 
 
+@settings(QUIET, max_examples=200)
+@given(data=st.data())
+def test_dense_words_meet_the_stepped_machine(data):
+    case = data.draw(layers())
+    machine = data.draw(machines(case.compressed.code_bits, "dense"))
+    check_against_twin(case, machine)
+
+
+@pytest.mark.parametrize("decoder", ["fixed", "huffman", "dense"])
+@settings(QUIET, max_examples=60)
+@given(data=st.data())
+def test_words_wider_than_a_row_take_a_cycle_per_row(decoder, data):
+    """Exact bias words of 16 and 32 bits, and dense ones, in rows of 8 to 15."""
+    case = data.draw(layers(max_code_bits=4, bias_kinds=("exact",)))
+    machine = data.draw(machines(case.compressed.code_bits, decoder)).replace(
+        code_bits=4, run_bits=data.draw(st.integers(1, 4)), row_bits=data.draw(st.integers(8, 15))
+    )
+    check_against_twin(case, machine)
+
+
 @pytest.mark.parametrize(
     ("n_out", "n_in", "pes", "run_bits"),
     [(n, 9, pes, 4) for n in (254, 255, 256, 257) for pes in (1, 2)]
     + [(600, 5, 1, 8), (70_000, 1, 1, 8), (300, 220, 1, 4)],
 )
-@pytest.mark.parametrize("decoder", ["fixed", "huffman"])
+@pytest.mark.parametrize("decoder", ["fixed", "huffman", "dense"])
 def test_counts_that_outgrow_their_narrow_arrays(n_out, n_in, pes, run_bits, decoder):
     """Around 256 and 65,536 entries in a column or rows in a PE, where the arrays get wider."""
     rng = np.random.default_rng(n_out)
@@ -457,7 +486,7 @@ def test_an_exact_bias_saturates_as_it_is_added(sign):
 # --- conventions ---
 
 
-@pytest.mark.parametrize("decoder", ["fixed", "huffman"])
+@pytest.mark.parametrize("decoder", ["fixed", "huffman", "dense"])
 def test_nothing_to_broadcast_takes_no_time(decoder):
     case = Case(
         np.ones((5, 7), dtype=np.uint8),

@@ -18,6 +18,8 @@ class DecodedLayer(NamedTuple):
     table_bits: decoding tables per PE
     table_reads: reads of decoding tables per entry
     codebook_reads: reads of the codebook per entry
+    entry_cycles: cycles per entry
+    bias_extra_cycles: int64[P] or 0, cycles of an exact bias's words beyond `entry_cycles` each
     """
 
     plan: ColumnPlan
@@ -26,6 +28,18 @@ class DecodedLayer(NamedTuple):
     table_bits: int
     table_reads: int
     codebook_reads: int
+    entry_cycles: int = 1
+    bias_extra_cycles: Any = 0
+
+
+class WordLayout(NamedTuple):
+    """How plain words of `arithmetic_bits` lie in rows: several in a row, or one over several rows.
+
+    One of the two is always 1. A PE reads one row per cycle, so `rows` are also a word's cycles.
+    """
+
+    per_row: int
+    rows: int
 
 
 class Decoder(Protocol):
@@ -52,26 +66,37 @@ def rows_touched(start: Any, end: Any, row_size: int) -> tuple[Any, Any, Any]:
     return first.astype(dtype), last.astype(dtype), sram_rows
 
 
+def word_layout(machine: Accelerator) -> WordLayout:
+    """Words in a row, and rows (hence cycles) of a word."""
+    return WordLayout(
+        per_row=max(1, machine.row_bits // machine.arithmetic_bits),
+        rows=-(-machine.arithmetic_bits // machine.row_bits),
+    )
+
+
 def with_exact_bias(
     decoded: DecodedLayer, layer: InterleavedLayer, machine: Accelerator
 ) -> DecodedLayer:
-    """Add the column of an exact bias: one word per local row and cycle, from fresh rows.
+    """Add the column of an exact bias: one word per local row, from fresh rows, a row per cycle.
 
     The words stand after the PE's entries, without runs or codes, `arithmetic_bits` wide.
     """
     words = layer.bias_words
     if not words.any():
         return decoded
-    per_row = machine.row_bits // machine.arithmetic_bits
-    rows = (
-        -(-words // per_row) if per_row else words * -(-machine.arithmetic_bits // machine.row_bits)
-    )
+    layout = word_layout(machine)
+    rows = -(-words // layout.per_row) * layout.rows
+    service = np.maximum(words * layout.rows, 1)
     plan = decoded.plan
     first = np.where(words > 0, decoded.sram_rows + ROW_BASE, NO_FIRST)
     last = np.where(words > 0, decoded.sram_rows + rows - 1 + ROW_BASE, NO_LAST)
-    columns = (words, layer.bias_zeros, np.maximum(words, 1), first, last)
+    columns = (words, layer.bias_zeros, service, first, last)
     extended = (_append_row(a, row) for a, row in zip(plan, columns, strict=True))
-    return decoded._replace(plan=ColumnPlan(*extended), sram_rows=decoded.sram_rows + rows)
+    return decoded._replace(
+        plan=ColumnPlan(*extended),
+        sram_rows=decoded.sram_rows + rows,
+        bias_extra_cycles=words * (layout.rows - decoded.entry_cycles),
+    )
 
 
 def _append_row(array: Any, row: Any) -> Any:

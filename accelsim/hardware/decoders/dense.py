@@ -8,39 +8,37 @@ from accelsim.hardware.decoders.base import (
     column_counts,
     rows_touched,
     with_exact_bias,
+    word_layout,
 )
 from accelsim.hardware.interleave import InterleavedLayer, narrowest
 from accelsim.kernels.types import ColumnPlan
 
 
 class DenseDecoder:
-    """Every weight, zero or not, is a word of `arithmetic_bits` and takes a cycle.
+    """Every weight, zero or not, is a word of `arithmetic_bits` and takes a cycle per row it lies in.
 
     Columns whose activation is zero are skipped, as with the other decoders. A zero weight counts as
     padding. Columns are equally long, so their addresses need no pointers.
     """
 
     def decode(self, layer: InterleavedLayer, machine: Accelerator) -> DecodedLayer:
-        """Rows from word positions; a word wider than a row takes several rows."""
+        """Rows from word positions; a word wider than a row takes several rows, one per cycle."""
         sparse, _ = column_counts(layer)
         local_rows = layer.local_rows
         words = np.broadcast_to(local_rows, sparse.shape)
         useful = sparse.astype(np.int64) - layer.padding
         end = np.cumsum(words, axis=0, dtype=np.int64)
-        per_row = machine.row_bits // machine.arithmetic_bits
-        if per_row:
-            first, last, sram_rows = rows_touched(end - words, end, per_row)
-        else:
-            rows_per_word = -(-machine.arithmetic_bits // machine.row_bits)
-            first, last, sram_rows = rows_touched(
-                (end - words) * rows_per_word, end * rows_per_word, 1
-            )
+        layout = word_layout(machine)
+        first, last, sram_rows = rows_touched(
+            (end - words) * layout.rows, end * layout.rows, layout.per_row
+        )
+        service = np.maximum(words * layout.rows, 1)
         dtype = narrowest(int(local_rows.max(initial=1)))
         decoded = DecodedLayer(
             plan=ColumnPlan(
                 words.astype(dtype),
                 (words - useful).astype(dtype),
-                np.maximum(words, 1).astype(dtype),
+                service.astype(narrowest(int(service.max(initial=1)))),
                 first,
                 last,
             ),
@@ -49,5 +47,6 @@ class DenseDecoder:
             table_bits=0,
             table_reads=0,
             codebook_reads=0,
+            entry_cycles=layout.rows,
         )
         return with_exact_bias(decoded, layer, machine)

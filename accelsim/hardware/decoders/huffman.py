@@ -22,7 +22,11 @@ TABLE_READS_PER_ENTRY = 2  # code symbol, run symbol
 
 
 class HuffmanDecoder:
-    """The tables are those of the interleaved layer: padding depends on the number of PEs."""
+    """The tables are those of the interleaved layer: padding depends on the number of PEs.
+
+    An entry takes one cycle however many rows its words lie in: a fetch buffer wide enough for the
+    longest code and run is an assumption.
+    """
 
     def tables(
         self, layer: InterleavedLayer, machine: Accelerator

@@ -1,6 +1,6 @@
 """The pictures of a report. Each function writes one file and returns its path.
 
-The ending of the path chooses PNG (150 dpi), SVG or PDF; any other is an InputError. The file is
+The ending of the path chooses PNG (150 dpi) or SVG; any other is an InputError. The file is
 written atomically, and is the same for the same data.
 """
 

@@ -19,7 +19,7 @@ MAX_LAYERS = 6
 # Column of `Result.pes`, what it is called, colour.
 STATES = (
     ("busy_cycles", "busy: one entry a cycle", style.BLUE),
-    ("empty_column_cycles", "column without entries, or decoding", "#B8B8B8"),
+    ("empty_column_cycles", "column without entries", "#B8B8B8"),
     ("starved_cycles", "starved: queue empty", style.ORANGE),
 )
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from accelsim.errors import InputError
 from accelsim.files import write_atomically
 
-FORMATS = (".png", ".svg", ".pdf")
+FORMATS = (".png", ".svg")
 DPI = 150
 
 # Okabe and Ito's palette, told apart by all common kinds of colour vision
@@ -86,12 +86,14 @@ def kind_style(kind: str) -> KindStyle:
 def picture(path: Path, width: float, height: float, title: str = "") -> Iterator[Figure]:
     """Open a figure of that many inches, and write it to `path` if the block ends well.
 
-    Raises InputError for a suffix other than .png, .svg and .pdf, or a file that cannot
-    be written.
+    Raises InputError for a suffix other than .png and .svg, or a file that cannot be
+    written.
     """
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
-        raise InputError(f"{path}: pictures are {', '.join(FORMATS)}: choose one of these endings")
+        raise InputError(
+            f"{path}: pictures are {' or '.join(FORMATS)}: choose one of these endings"
+        )
     with rc_context(RC):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
@@ -105,9 +107,7 @@ def _save(figure: Figure, path: Path) -> None:
     # The temporary file has no suffix to tell the format by.
     kind = path.suffix.lower()[1:]
     # No dates and library versions: the same figure is the same file.
-    metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[
-        kind
-    ]
+    metadata = {"png": {"Software": None}, "svg": {"Date": None}}[kind]
     write_atomically(
         path, lambda file: figure.savefig(file, format=kind, dpi=DPI, metadata=metadata)
     )

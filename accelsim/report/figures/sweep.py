@@ -1,7 +1,6 @@
 """What a sweep found: cycles, utilisation, energy and area over one machine field."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -66,22 +65,20 @@ def draw_sweep(
     x: str,
     path: Path,
     *,
-    by: Sequence[str] | None = None,
     title: str = "",
 ) -> Path:
     """Draw cycles, utilisation, energy and area over column `x`: lines for numbers, else bars.
 
     frame: a row per sweep point (`sum_over_layers`), with any of cycles, utilization_frac,
         energy_pj, area_mm2. Over PEs, a dashed line shows perfect scaling from the smallest array.
-    by: columns to draw one curve for each combination of; default: every machine or recipe field
-        that varies beside `x`.
+    There is one curve for each combination of the machine or recipe fields that vary beside `x`.
     Knees of the cycles (`knee`) are marked. Returns `path`. Raises InputError for a frame without
     rows, without column `x`, or without any measure.
     """
     panels = [panel for panel in PANELS if _has_values(frame, panel.column)]
     if not panels or not _has_values(frame, x):
         raise InputError(f"sweep: nothing to draw over '{x}': it needs points with that column")
-    curves = _curves(frame, x, varied_fields(frame, x) if by is None else list(by))
+    curves = _curves(frame, x, varied_fields(frame, x))
     # A line needs two points.
     lines = _is_numeric(frame[x]) and frame[x].nunique() > 1
     rows = 2 if len(panels) == 4 else 1

@@ -77,8 +77,8 @@ def draw_comparison(table: "pd.DataFrame", path: Path, *, title: str = "") -> Pa
 def draw_energy_breakdown(energy: "pd.DataFrame", path: Path, *, title: str = "") -> Path:
     """Draw each system's energy as shares of its parts, with the total beside the bar.
 
-    energy: columns system, component, energy_uj, and `group` if there (as in `Result.energy`); rows
-        of the same part are added up (`part_of`).
+    energy: columns system, component, group (as in `Result.energy`), energy_uj; rows of the same part
+        are added up (`part_of`).
     Returns `path`. Raises InputError for an empty table.
     """
     if energy.empty:
@@ -101,10 +101,9 @@ def draw_energy_breakdown(energy: "pd.DataFrame", path: Path, *, title: str = ""
 
 def parts_by_system(energy: "pd.DataFrame") -> "pd.DataFrame":
     """Energy in µJ, a row per system and a column per part, both in the order to draw them."""
-    groups = energy["group"] if "group" in energy else [""] * len(energy)
     parts = [
         part_of(str(component), str(group))
-        for component, group in zip(energy["component"], groups, strict=True)
+        for component, group in zip(energy["component"], energy["group"], strict=True)
     ]
     sums = energy.assign(part=parts).pivot_table(
         index="system", columns="part", values="energy_uj", aggfunc="sum", fill_value=0.0
@@ -113,7 +112,7 @@ def parts_by_system(energy: "pd.DataFrame") -> "pd.DataFrame":
     return sums.reindex(index=systems, columns=[name for name in PARTS if name in sums])
 
 
-def part_of(component: str, group: str = "") -> str:
+def part_of(component: str, group: str) -> str:
     """Name the part of the machine, a key of PARTS, that a component of `Result.energy` is in."""
     text = component.lower()
     if group == "DRAM" or "dram" in text.split():

@@ -23,6 +23,8 @@ COMPONENTS_OF = {
     "pointer_reads": {"pointer SRAM"},
     "sram_row_reads": {"weight SRAM"},
     "sram_row_writes": {"weight SRAM fill"},
+    "pointer_writes": {"pointer SRAM fill"},
+    "activation_fills": {"activation SRAM fill"},
     "entries": {"add", "accumulators"},
     "multiplies": {"multiply"},
     "codebook_reads": {"codebook look-up"},
@@ -99,6 +101,8 @@ def test_terms_by_hand_from_the_tables():
             "SRAM leakage": leakage_mw / 0.8,
             "DRAM": 8 * 20.0,
             "weight SRAM fill": 26.065,
+            "pointer SRAM fill": 5.63876,
+            "activation SRAM fill": 2.42594,
         }
     )
 
@@ -118,8 +122,23 @@ def test_half_the_clock_doubles_leakage_per_cycle_and_nothing_else():
 
 
 def test_without_dram_or_tables_there_is_no_term_for_them():
-    components = energy_of(replace(COUNTERS, dram_bytes=0)).keys()
-    assert not {"DRAM", "weight SRAM fill", "Huffman tables"} & components
+    nothing = dict.fromkeys(
+        ("dram_bytes", "sram_row_writes", "pointer_writes", "activation_fills"), 0
+    )
+    components = energy_of(replace(COUNTERS, **nothing)).keys()
+    assert "Huffman tables" not in components
+    assert not [name for name in components if name == "DRAM" or name.endswith("fill")]
+
+
+def test_streaming_has_terms_for_what_it_fills_only():
+    weights_only = replace(COUNTERS, pointer_writes=0, activation_fills=0)
+    assert {name for name in energy_of(weights_only) if name.endswith("fill")} == {
+        "weight SRAM fill"
+    }
+    inputs_only = replace(COUNTERS, sram_row_writes=0, pointer_writes=0)
+    assert {name for name in energy_of(inputs_only) if name.endswith("fill")} == {
+        "activation SRAM fill"
+    }
 
 
 def test_huffman_tables_are_two_macros_of_half_the_bits():
@@ -221,11 +240,20 @@ def test_area_by_hand():
             "weight SRAM": 64 * 0.429589,
             "pointer SRAM": 64 * 2 * 0.053015,
             "activation SRAM": 64 * 0.0065903,
-            "pe logic": 64 * 0.043238,
-            "leading nonzero detect": 21 * 0.000189,
+            "PE logic": 64 * 0.043238,
+            "leading-non-zero detection": 21 * 0.000189,
         }
     )
     assert all(term.source for term in terms)
+
+
+def test_without_pointers_there_is_no_pointer_sram(session):
+    result = session.run(accelerator("eie-64", decoder="dense", weights_in="dram"))
+    components = {term.component for term in result.layer_results[0].energy}
+    assert not {"pointer SRAM", "pointer SRAM fill"} & components
+    assert "pointer SRAM" not in set(result.area["component"])
+    (leakage,) = [t for t in result.layer_results[0].energy if t.component == "SRAM leakage"]
+    assert leakage.energy_per_action_pj == pytest.approx(64 * (0.00334055 + 7.07555e-05) / 0.8)
 
 
 def test_huffman_tables_take_area():

@@ -149,6 +149,26 @@ def test_streaming_moves_all_rows_and_pointers_and_takes_as_long_as_dram_does():
     energy = {term.component: term for term in result.layer_results[0].energy}
     assert energy["DRAM"].energy_pj == pytest.approx(8 * n_bytes * 20)
     assert energy["weight SRAM fill"].count == 64 * 16
+    assert energy["pointer SRAM fill"].count == 64 * (25_088 + 2)
+    assert "activation SRAM fill" not in energy
+
+
+def test_activations_that_do_not_fit_are_streamed_and_written_as_they_come():
+    """25,088 inputs, the bias and 4,096 outputs: 392 + 1 + 64 words of 2 bytes per PE."""
+    result = run_fc6(overflow="stream", pointer_sram_bytes=2**16, activation_sram_bytes=913)
+    assert result.rows[0]["dram_bytes"] == 64 * 914
+    counts = {term.component: term.count for term in result.layer_results[0].energy}
+    assert counts["activation SRAM fill"] == 25_088
+    assert not {"weight SRAM fill", "pointer SRAM fill"} & counts.keys()
+
+
+def test_narrow_pointers_are_counted_one_by_one():
+    """11 pointers of a bit are 2 bytes, yet 11 writes per PE."""
+    layer = pruned_away("fc", 8, 10)
+    session = Session(CompressedNetwork("net", (layer,)), np.ones(10, dtype=np.float32))
+    result = session.run(accelerator("eie-64", pes=4, pointer_bits=1, weights_in="dram"))
+    counts = {term.component: term.count for term in result.layer_results[0].energy}
+    assert counts["pointer SRAM fill"] == 4 * 11
 
 
 def test_a_batch_is_streamed_once_per_vector():

@@ -1,5 +1,7 @@
 import csv
+import os
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from accelsim.hardware.sram import FIELDS, sram
 from accelsim.hardware.technology import TABLES
 
 GRID = TABLES / "sram_cacti.csv"
-HEADER = "node_nm,capacity_bytes,width_bits,read_energy_pj,write_energy_pj,leakage_mw,area_mm2"
+HEADER = ",".join(["node_nm", "capacity_bytes", "width_bits", *FIELDS])
 
 
 @cache
@@ -52,9 +54,9 @@ def test_between_grid_points_logarithms_are_linear(tmp_path):
     assert "interpolated" in middle.source
     # In both directions at once: at the geometric middle of four points, their geometric mean.
     corners = [(4, 4), (4, 16), (16, 4), (16, 16)]
-    square = {c: [float(n)] * 4 for n, c in enumerate(corners, start=1)}
+    square = {c: [float(n)] * 5 for n, c in enumerate(corners, start=1)}
     assert values_of(sram(write_grid(tmp_path / "square.csv", square), 45, 8, 8)) == pytest.approx(
-        [24**0.25] * 4
+        [24**0.25] * 5
     )
 
 
@@ -79,8 +81,8 @@ def leave_one_out(tmp_path, axis):
 @pytest.mark.parametrize(
     ("axis", "medians", "largest"),
     [
-        (0, [0.05, 0.06, 0.03, 0.05], [0.29, 0.19, 0.16, 0.23]),
-        (1, [0.07, 0.07, 0.02, 0.04], [0.39, 0.34, 0.17, 0.22]),
+        (0, [0.05, 0.06, 0.03, 0.05, 0.06], [0.29, 0.19, 0.16, 0.23, 0.58]),
+        (1, [0.07, 0.07, 0.02, 0.04, 0.04], [0.39, 0.34, 0.17, 0.22, 0.60]),
     ],
     ids=["capacity", "width"],
 )
@@ -118,7 +120,7 @@ def test_a_wide_sram_below_its_smallest_capacity_is_built_that_large():
 
 
 def test_widths_without_a_common_capacity_are_an_error(tmp_path):
-    apart = {(1024, 8): [1.0] * 4, (2048, 16): [1.0] * 4}
+    apart = {(1024, 8): [1.0] * 5, (2048, 16): [1.0] * 5}
     with pytest.raises(TechnologyError, match="12 bits wide, is outside the grid"):
         sram(write_grid(tmp_path / "apart.csv", apart), 45, 1024, 12)
 
@@ -130,23 +132,23 @@ def test_a_node_without_rows_is_an_error():
 
 # --- damaged tables ---
 
-GOOD_ROW = "45,512,8,1,1,1,1"
+GOOD_ROW = "45,512,8,1,1,1,1,1"
 
 
 @pytest.mark.parametrize(
     "row",
     [
-        "45,1024,8,1,1,1",
-        "45,1024,8,1,1,1,",
-        "45,1024,8,one,1,1,1",
-        "45,1024.5,8,1,1,1,1",
-        "45,1024,8,0,1,1,1",
-        "45,1024,8,1,-1,1,1",
-        "45,1024,8,1,1,nan,1",
-        "45,1024,8,1,1,1,inf",
-        "45,0,8,1,1,1,1",
-        "45,1024,-8,1,1,1,1",
-        "x,1024,8,1,1,1,1",
+        "45,1024,8,1,1,1,1",
+        "45,1024,8,1,1,1,,1",
+        "45,1024,8,one,1,1,1,1",
+        "45,1024.5,8,1,1,1,1,1",
+        "45,1024,8,0,1,1,1,1",
+        "45,1024,8,1,-1,1,1,1",
+        "45,1024,8,1,1,nan,1,1",
+        "45,1024,8,1,1,1,inf,1",
+        "45,0,8,1,1,1,1,1",
+        "45,1024,-8,1,1,1,1,1",
+        "x,1024,8,1,1,1,1,1",
     ],
 )
 def test_a_damaged_row_is_named_by_its_line(tmp_path, row):
@@ -174,3 +176,20 @@ def test_a_file_without_rows_is_named(tmp_path, content):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(TechnologyError, match=r"none\.csv: cannot be read"):
         sram(tmp_path / "none.csv", 45, 512, 8)
+
+
+def test_an_edited_grid_is_read_anew(tmp_path, monkeypatch):
+    path = write_grid(tmp_path / "grid.csv", {(1024, 8): [1.0] * 5})
+    monkeypatch.chdir(tmp_path)
+    assert sram(Path("grid.csv"), 45, 1024, 8).read_energy_pj == pytest.approx(1)
+    write_grid(path, {(1024, 8): [2.0] * 5})
+    os.utime(path, ns=(0, 1))
+    assert sram(Path("grid.csv"), 45, 1024, 8).read_energy_pj == pytest.approx(2)
+
+
+def test_a_relative_path_means_what_it_means_here(tmp_path, monkeypatch):
+    for name, value in (("a", 1.0), ("b", 2.0)):
+        (tmp_path / name).mkdir()
+        write_grid(tmp_path / name / "grid.csv", {(1024, 8): [value] * 5})
+        monkeypatch.chdir(tmp_path / name)
+        assert sram(Path("grid.csv"), 45, 1024, 8).area_mm2 == pytest.approx(value)

@@ -1,6 +1,9 @@
+import os
+
 import pytest
 
 from accelsim.errors import TechnologyError
+from accelsim.hardware.sram import FIELDS
 from accelsim.hardware.technology import TABLES, dram, technology
 
 TABLE = (TABLES / "45nm.toml").read_text(encoding="utf-8")
@@ -50,6 +53,14 @@ def test_every_dram_number_has_a_source(name):
     assert kind.latency_source.strip()
 
 
+@pytest.mark.parametrize("name", ["ddr3", "hbm2", "hbm3"])
+def test_simulated_channels_say_how_they_were_simulated(name):
+    kind = dram(name)
+    assert kind.status == "simulated"
+    for word in ("Ramulator", "-bit channel", "FR-FCFS", "open rows", "all-bank refresh", "100000"):
+        assert word in kind.bandwidth_source
+
+
 def test_units_by_hand():
     tech = technology("45nm")
     assert tech.power["clock"].energy_per_cycle_pj == pytest.approx(1.874 / 0.8)
@@ -89,10 +100,10 @@ def test_a_table_of_ones_own_reads_the_sram_grid_that_comes_with_accelsim(write)
 
 
 def test_a_grid_next_to_the_table_comes_first(write, tmp_path):
-    header = "node_nm,capacity_bytes,width_bits,read_energy_pj,write_energy_pj,leakage_mw,area_mm2"
-    (tmp_path / "sram_cacti.csv").write_text(f"{header}\n45,1024,8,1,2,3,4\n", encoding="utf-8")
+    header = ",".join(["node_nm", "capacity_bytes", "width_bits", *FIELDS])
+    (tmp_path / "sram_cacti.csv").write_text(f"{header}\n45,1024,8,1,2,3,4,5\n", encoding="utf-8")
     macro = technology(write(TABLE)).sram_macro(1024, 8)
-    assert (macro.read_energy_pj, macro.area_mm2) == pytest.approx((1, 4))
+    assert (macro.read_energy_pj, macro.area_mm2, macro.cycle_time_ns) == pytest.approx((1, 4, 5))
 
 
 def test_a_grid_that_is_not_there_is_named(write):
@@ -122,6 +133,11 @@ def test_a_grid_that_is_not_there_is_named(write):
         ('name = "45nm"', 'name = "45nm"\nvdd = 1.1', "unknown field 'vdd'"),
         ("[power.clock]", "[power.clocks]", "no power 'clock': add"),
         ("[power.leading_nonzero_detect]", "[power.lnzd]", "no power 'leading_nonzero_detect'"),
+        ("[area.pe_logic]", "[area.logic]", "no area 'pe_logic': add [area.pe_logic]"),
+        ("[area.leading_nonzero_detect]", "[area.lnzd]", "add [area.leading_nonzero_detect]"),
+        ("[actions.multiply_16]", "[actions.multiply_8]", "no action 'multiply_16': add"),
+        ("[actions.add_16]", "[actions.add_8]", "no action 'add_16': add [actions.add_16]"),
+        ("[actions.register_file]", "[actions.registers]", "no action 'register_file': add"),
         ("node_nm = 45", "node_nm = = 45", "not valid TOML"),
     ],
 )
@@ -132,6 +148,26 @@ def test_a_bad_table_is_refused_with_file_and_field(write, old, new, message):
     assert str(error.value).startswith(f"{path}: ")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_an_edited_table_is_read_anew(write):
+    assert technology(write(TABLE)).action("multiply_16").energy_pj == 0.62
+    path = write(changed("energy_pj = 0.62", "energy_pj = 0.7"))
+    os.utime(path, ns=(0, 1))
+    assert technology(path).action("multiply_16").energy_pj == 0.7
+    assert dram(write(OWN_DRAM, "dram.toml")).latency_ns == 100
+    path = write(changed("100.0", "90.0", OWN_DRAM), "dram.toml")
+    os.utime(path, ns=(0, 1))
+    assert dram(path).latency_ns == 90
+
+
+def test_a_relative_path_means_what_it_means_here(tmp_path, monkeypatch):
+    for name, energy in (("a", "0.6"), ("b", "0.7")):
+        (tmp_path / name).mkdir()
+        text = changed("energy_pj = 0.62", f"energy_pj = {energy}")
+        (tmp_path / name / "own.toml").write_text(text, encoding="utf-8")
+        monkeypatch.chdir(tmp_path / name)
+        assert technology("own.toml").action("multiply_16").energy_pj == float(energy)
 
 
 def test_a_node_without_srams_is_refused_where_one_is_needed(write):

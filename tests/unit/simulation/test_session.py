@@ -585,7 +585,7 @@ def test_inputs_that_round_to_zero_are_noted_and_not_broadcast(network):
     values = np.full(20, 1, dtype=np.float32)
     values[:4] = 1e-7
     result = Session(network, values).run(MACHINE)
-    assert "layer 'a': 4 inputs round to zero in fixed point" in result.notes
+    assert "layer 'a': 4 of the inputs round to zero in fixed point" in result.notes
     assert result.rows[0]["broadcasts"] == 16 + 1
     wide = Session(network, values).run(MACHINE.replace(arithmetic_bits=32))
     assert wide.rows[0]["broadcasts"] == 20 + 1

@@ -1,0 +1,132 @@
+"""Every command and every Python block of the README and the guide runs as it stands there."""
+
+import re
+import shlex
+import sys
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import accelsim
+from accelsim import cli
+from accelsim.baseline.measured_cpu import measure_cpu
+from accelsim.study import compare, measure
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "docs/guide.md")
+SIZES = (40, 30, 20, 10)  # the tiny network that stands for the reader's own
+
+
+def blocks(page, language):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(page):
+    lines = "".join(blocks(page, "sh")).splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.startswith("accelsim ")]
+
+
+@pytest.fixture
+def reader(tmp_path, monkeypatch):
+    """A reader's folder: model.onnx with layers fc1 to fc3, and inputs x.npy for it."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    nodes, tensors = [], []
+    for i, (n_in, n_out) in enumerate(pairwise(SIZES), start=1):
+        weights = rng.standard_normal((n_out, n_in)).astype(np.float32)
+        tensors.append(numpy_helper.from_array(weights, f"w{i}"))
+        before, after = ("x" if i == 1 else f"r{i - 1}"), ("y" if i == 3 else f"h{i}")
+        nodes.append(helper.make_node("Gemm", [before, f"w{i}"], [after], name=f"fc{i}", transB=1))
+        if i < 3:
+            nodes.append(helper.make_node("Relu", [f"h{i}"], [f"r{i}"]))
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", size])
+        for name, size in (("x", SIZES[0]), ("y", SIZES[-1]))
+    ]
+    graph = helper.make_graph(nodes, "model", ends[:1], ends[1:], tensors)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+        "model.onnx",
+    )
+    x = rng.exponential(size=(2, SIZES[0])).astype(np.float32)
+    x[:, ::2] = 0
+    np.save("x.npy", x)
+    return x
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Measurements that stop after a few samples."""
+    quickly = partial(measure_cpu, budget_s=0.02)
+    for module in (compare, measure):
+        monkeypatch.setattr(module, "measure_cpu", quickly)
+
+
+def run(words, monkeypatch):
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as leaving:
+        cli.main()
+    assert leaving.value.code == 0, " ".join(words)
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.usefixtures("reader", "quick")
+def test_every_command_runs_in_the_order_of_the_page(page, monkeypatch, capsys):
+    lines = commands(page)
+    assert len(lines) >= 6
+    for words in lines:
+        if words[1] == "measure":  # a large network takes minutes
+            words = ["model.safetensors" if w == "alexnet_fc" else w for w in words]  # noqa: PLW2901
+        monkeypatch.setenv("COLUMNS", "100")
+        run(words, monkeypatch)
+        assert capsys.readouterr().out
+        if "-o" in words or "--out" in words:
+            written = words[words.index("-o" if "-o" in words else "--out") + 1]
+            assert Path(written).exists()
+
+
+def test_the_densities_of_the_guide_are_those_that_it_says(reader, monkeypatch):
+    run(commands("docs/guide.md")[0], monkeypatch)
+    kept = {
+        layer.name: layer.sizes.as_row()["kept_pct"]
+        for layer in accelsim.load("model.safetensors").layers
+    }
+    assert kept == {"fc1": 10.0, "fc2": 10.0, "fc3": 25.0}
+    assert reader.shape == (2, SIZES[0])
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_python_block_runs(page, reader, monkeypatch):
+    run(shlex.split("accelsim compress model.onnx -o model.safetensors"), monkeypatch)
+    names = {"accelsim": accelsim, "x": reader}
+    for block in blocks(page, "python"):
+        exec(compile(block, page, "exec"), names)
+    assert names["result"].outputs.shape == (2, SIZES[-1])
+    assert len(names["frame"]) == 12 * (len(SIZES) - 1)
+
+
+def test_the_guide_names_every_column_of_the_layers():
+    guide = (ROOT / "docs/guide.md").read_text(encoding="utf-8")
+    columns = accelsim.simulate("lenet-300-100").layers.columns
+    assert [name for name in columns if f"`{name}`" not in guide] == []
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        *(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md")),
+    ],
+)
+def test_links_within_the_repository_lead_somewhere(page):
+    path = ROOT / page
+    for target in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (path.parent / target).exists(), target
