@@ -61,14 +61,11 @@ def _sram(version: TableVersion, node_nm: int, capacity_bytes: int, width_bits: 
     capacities = sorted({c for c, _ in grid if all((c, w) in grid for w, _ in width_parts)})
     capacity = max([capacity_bytes, *capacities[:1]])
     if not width_parts or not capacities or capacity > capacities[-1]:
-        room = (
-            f"up to {capacities[-1]} bytes at this width"
-            if capacities
-            else f"up to {widths[-1]} bits"
-        )
+        fits = bool(width_parts and capacities)
+        room = f"{capacities[-1]} bytes at this width" if fits else f"{widths[-1]} bits"
         raise TechnologyError(
             f"{table.name}: an SRAM of {capacity_bytes} bytes, {width_bits} bits wide, is outside the "
-            f"grid ({room}): use a smaller SRAM, more PEs or narrower rows"
+            f"grid (up to {room}): use a smaller SRAM, more PEs or narrower rows"
         )
     values = np.zeros(len(FIELDS))
     for c, c_part in _between(capacities, capacity):

@@ -204,7 +204,7 @@ def test_a_dram_of_ones_own(write):
         (changed("100.0", "-1.0", OWN_DRAM), "latency_ns=-1.0"),
         (changed("1.5", "nan", OWN_DRAM), "energy_pj_per_bit=nan"),
         (OWN_DRAM + "channels = 2", "unknown field 'channels'"),
-        ("mine = 3", "dictionary"),
+        ("mine = 3", "holds a value outside any table"),
     ],
 )
 def test_a_bad_dram_file_is_refused_with_file_and_field(write, text, message):
