@@ -11,8 +11,9 @@ from accelsim.compression.recipe import Recipe
 from accelsim.compression.sparse import append_column, sparse_codes
 from accelsim.errors import FileFormatError, NetworkError
 from accelsim.network.files import naming_file
-from accelsim.network.layers import ACTIVATIONS, Float32, as_finite_float32
-from accelsim.network.npz import layer_groups, read_arrays
+from accelsim.network.layers import Activation, Float32, as_finite_float32
+from accelsim.network.npz import read_arrays
+from accelsim.network.npz_layers import Group, layer_arrays
 from accelsim.provenance import software_versions
 
 
@@ -24,59 +25,39 @@ def has_codes(names: Iterable[str]) -> bool:
 def load_codes_npz(path: Path) -> CompressedNetwork:
     """Read one or more layers: codes uint8[n_out, n_in] (0 = pruned), codebook float32[2**bits].
 
-    Optional: bias_codes uint8[n_out], bias float32[n_out] (kept exactly), activations float32[n_in]
-    or [batch, n_in], activation ('none' | 'relu' | 'softmax'). Several layers have their fields
-    prefixed, as in ``fc1/codes``; all but the last of a chain then default to a ReLU.
+    Optional: bias_codes uint8[n_out] or bias float32[n_out] (kept exactly), activations
+    float32[n_in] or [batch, n_in], activation ('none' | 'relu' | 'softmax'). Several layers have
+    their fields prefixed, as in ``fc1/codes``, and are told apart and chained as `load_npz` does;
+    a ``codebook`` without a layer is the one of every layer that has none of its own.
 
-    Raises FileFormatError or NetworkError.
+    Raises InputError for a file that cannot be read, FileFormatError or NetworkError.
     """
     arrays = read_arrays(path)
     with naming_file(path):
-        groups = [(prefix or path.stem, group) for prefix, group in layer_groups(arrays).items()]
-        activations: dict[str, Float32] = {
-            name: group["activations"] for name, group in groups if "activations" in group
-        }
-        chained = len(groups) == 1 or len(activations) != len(groups)
-        layers = [_layer(*group, hidden=chained) for group in groups[:-1]]
-        layers.append(_layer(*groups[-1], hidden=False))
+        found = layer_arrays(arrays, "codes", path.stem)
         return CompressedNetwork(
             name=path.stem,
-            layers=tuple(layers),
-            activations=activations,
-            chained=chained,
+            layers=tuple(
+                _layer(name, group, found.activation(name)) for name, group in found.layers.items()
+            ),
+            activations=found.activations,
+            chained=found.chained,
             provenance={**software_versions(), "source": path.name, "synthetic": False},
         )
 
 
-def _layer(name: str, group: dict[str, Any], *, hidden: bool) -> CompressedLayer:
-    for needed in ("codes", "codebook"):
-        if needed not in group:
-            raise FileFormatError(f"layer '{name}': '{needed}' is missing")
-    codebook = as_finite_float32(group["codebook"], f"layer '{name}': codebook")
-    code_bits = codebook.size.bit_length() - 1
-    if codebook.ndim != 1 or not 1 <= code_bits <= 8 or codebook.size != 2**code_bits:
-        raise NetworkError(
-            f"layer '{name}': codebook has shape {codebook.shape}: give 2, 4, 8, ... or 256 values"
-        )
-    if codebook[0] != 0:
-        raise NetworkError(f"layer '{name}': codebook[0] is {codebook[0]}: code 0 must mean 0.0")
+def _layer(name: str, group: Group, activation: Activation) -> CompressedLayer:
+    codebook = _codebook(name, group)
     codes = _codes(group["codes"], f"layer '{name}': codes", 2, codebook.size)
     sparse = sparse_codes(codes)
-    bias = group.get("bias")
+    bias = None
     if "bias_codes" in group:
         bias_codes = _codes(group["bias_codes"], f"layer '{name}': bias_codes", 1, codebook.size)
         _check_rows(name, "bias_codes", bias_codes, codes.shape[0])
         sparse = append_column(sparse, bias_codes)
-        bias = None
-    elif bias is not None:
-        bias = as_finite_float32(bias, f"layer '{name}': bias")
+    elif "bias" in group:
+        bias = as_finite_float32(group["bias"], f"layer '{name}': bias")
         _check_rows(name, "bias", bias, codes.shape[0])
-    activation = str(group.get("activation", "relu" if hidden else "none"))
-    if activation not in ACTIVATIONS:
-        raise NetworkError(
-            f"layer '{name}': activation '{activation}' is not supported: "
-            f"use one of {', '.join(ACTIVATIONS)}"
-        )
     recipe = Recipe()
     return CompressedLayer(
         name=name,
@@ -87,10 +68,25 @@ def _layer(name: str, group: dict[str, Any], *, hidden: bool) -> CompressedLayer
         sparse=sparse,
         bias_coded="bias_codes" in group,
         bias=bias,
-        code_bits=code_bits,
+        code_bits=codebook.size.bit_length() - 1,
         index_bits=recipe.index_bits,
         max_code_length=recipe.max_code_length,
     )
+
+
+def _codebook(name: str, group: Group) -> Float32:
+    """Return the layer's codebook: a power of two of values, the first of them 0."""
+    if "codebook" not in group:
+        raise FileFormatError(f"layer '{name}': 'codebook' is missing")
+    codebook = as_finite_float32(group["codebook"], f"layer '{name}': codebook")
+    code_bits = codebook.size.bit_length() - 1
+    if codebook.ndim != 1 or not 1 <= code_bits <= 8 or codebook.size != 2**code_bits:
+        raise NetworkError(
+            f"layer '{name}': codebook has shape {codebook.shape}: give 2, 4, 8, ... or 256 values"
+        )
+    if codebook[0] != 0:
+        raise NetworkError(f"layer '{name}': codebook[0] is {codebook[0]}: code 0 must mean 0.0")
+    return codebook
 
 
 def _codes(values: Any, what: str, ndim: int, n_codes: int) -> Any:

@@ -21,11 +21,6 @@ def bundled_traces() -> dict[str, Path]:
     return {path.stem: path for path in sorted(_folder("traces").glob("*.npz"))}
 
 
-def bundled_path(kind: Kind, name: str) -> Path | None:
-    """Return the bundled file of that name, or None if there is none."""
-    return (bundled_models() if kind == "models" else bundled_traces()).get(name)
-
-
 def _folder(kind: Kind) -> Path:
     """``accelsim/_bundled/<kind>`` in an installed package, ``<kind>`` at the top of a checkout."""
     package = Path(__file__).resolve().parents[1]

@@ -40,12 +40,11 @@ class DrawnWeights(NamedTuple):
 def draw_sparse_weights(layer: Layer, seed: int) -> DrawnWeights:
     """Draw the weights of a shape-only layer as magnitude pruning leaves them.
 
-    Each weight is kept with probability `weight_density` d, independently. Values are Laplace with
-        the scale b = 1/sqrt(n_in) (so a dense layer keeps the variance of its inputs through a
-        ReLU), given
-    that pruning by magnitude kept the fraction d of them: ±(t + Exp(b)) with t = -b ln d. The bias
-        is one more column of the same density and values, as in the layers of the published EIE
-        simulator.
+    Each weight is kept with probability `weight_density` d, independently. Values are Laplace of
+    scale b = 1/sqrt(n_in), with which a dense layer keeps the variance of its inputs through a
+    ReLU, given that pruning by magnitude kept the fraction d of them: ±(t + Exp(b)) with
+    t = -b ln d. The bias is one more column of the same density and values, as in the layers of the
+    published EIE simulator.
 
     seed: 0 or more; equal seeds and layers (name, sizes, density) give equal weights
 

@@ -1,7 +1,7 @@
 """One way in: a network from a file of any supported format, or from a bundled name."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
+from os import PathLike, fspath
 from pathlib import Path
 
 from accelsim.errors import InputError
@@ -12,6 +12,7 @@ from accelsim.network.npz import load_npz
 from accelsim.network.onnx_file import load_onnx
 from accelsim.network.safetensors_file import load_safetensors
 from accelsim.network.spec import load_spec
+from accelsim.validation import closest
 
 LOADERS: dict[str, Callable[[StrPath], Network]] = {
     ".npz": load_npz,
@@ -38,14 +39,16 @@ def load_network(path: StrPath) -> Network:
 def resolve_network(path: StrPath) -> Path:
     """Return the file that `path` means: a file itself, or else a bundled network's name.
 
-    Raises InputError, with the bundled names that are close, if there is no such file.
+    Raises InputError, with the bundled name that is close, if there is no such file, and for what
+    is neither a path nor a name.
     """
+    if not isinstance(path, str | PathLike) or not isinstance(fspath(path), str):
+        raise InputError(f"{path!r}: is {type(path).__name__}: give a path or a bundled name")
     bundled = bundled_models()
     try:
         return checked_file(path)
     except InputError as error:
         if str(path) in bundled:
             return bundled[str(path)]
-        close = get_close_matches(Path(path).stem, bundled)
-        hint = f"did you mean '{close[0]}'?" if close else f"bundled are {', '.join(bundled)}"
-        raise InputError(f"{error}; {hint}") from error
+        hint = closest(Path(path).stem, list(bundled), "bundled networks")
+        raise InputError(f"{error}{hint}") from error

@@ -15,8 +15,7 @@ Float32: TypeAlias = NDArray[np.float32]
 Activation: TypeAlias = Literal["none", "relu", "softmax"]
 
 ACTIVATIONS: tuple[Activation, ...] = ("none", "relu", "softmax")
-# A shape beyond this is a damaged file, not a layer: 2**31 - 1 keeps row and column indices in
-# int32.
+# A shape beyond this is a damaged file, not a layer: row and column indices stay in int32.
 MAX_DIMENSION = 2**31 - 1
 
 
@@ -153,8 +152,7 @@ def as_finite_float32(values: object, what: str) -> Float32:
     # A signalling NaN in a damaged file sets "invalid"; it is reported below, with its place.
     with np.errstate(over="ignore", invalid="ignore"):
         array = np.require(array, np.float32, ["C_CONTIGUOUS", "WRITEABLE"])
-    # A sum is NaN or infinite if any value is, and is checked at memory speed; only then look
-    # closer.
+    # A sum is NaN or infinite if any value is: it is checked at memory speed.
     with np.errstate(over="ignore", invalid="ignore"):
         suspicious = not np.isfinite(array.sum(dtype=np.float64))
     if suspicious:

@@ -5,26 +5,20 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from struct import error as struct_error
-from typing import IO, Any, TypeAlias, TypeVar, cast
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from accelsim.errors import FileFormatError, NetworkError
+from accelsim.errors import FileFormatError
 from accelsim.network.files import LIMIT_BYTES, StrPath, checked_file, first_line, naming_file
-from accelsim.network.layers import MAX_DIMENSION, Activation, Layer, Network
-
-AnyArray: TypeAlias = NDArray[Any]
-T = TypeVar("T")
-
-DENSE_FIELDS = frozenset({"weights", "bias", "activations", "activation"})
-CODED_FIELDS = frozenset({"codes", "bias_codes", "codebook"})
+from accelsim.network.layers import MAX_DIMENSION, Layer, Network
+from accelsim.network.npz_layers import AnyArray, layer_arrays
 
 _READ_BYTES = 16 * 2**20
 _MAX_DEFLATE_RATIO = 1032  # 258 bytes from two bits: no deflate stream expands more
@@ -49,9 +43,9 @@ def load_npz(path: StrPath) -> Network:
     [n_in] or [batch, n_in], ``activation`` 'none', 'relu' or 'softmax' (default 'none'). The layer
     is named after the file. Several layers: the same fields as ``<layer>/weights`` or
     ``<layer>.weights``, in the order of their first appearance; `activation` is then by default
-    'relu', and 'none' at the last. Layers that do not fit each other are independent
-    (`chained=False`, default activation 'none') where each has its own activations. Other fields
-    are ignored.
+    'relu', and 'none' at the last, and ``activations`` without a layer are the first one's. Layers
+    that do not fit each other are independent (`chained=False`, default activation 'none') where
+    each has its own activations. Other arrays are ignored.
 
     Raises InputError for a file that cannot be read, FileFormatError for a damaged one,
     NetworkError for arrays that make no network.
@@ -59,27 +53,12 @@ def load_npz(path: StrPath) -> Network:
     path = Path(path)
     arrays = read_arrays(path)
     with naming_file(path):
-        groups = _dense_groups(arrays)
-        chained = _fits([group["weights"].shape for group in groups.values()]) or not all(
-            "activations" in group for group in groups.values()
-        )
-        names = {prefix: prefix or path.stem for prefix in groups}
-        last = list(groups)[-1]
+        found = layer_arrays(arrays, "weights", path.stem)
         layers = tuple(
-            Layer(
-                name=names[prefix],
-                weights=group["weights"],
-                bias=group.get("bias"),
-                activation=_activation(group, "relu" if chained and prefix != last else "none"),
-            )
-            for prefix, group in groups.items()
+            Layer(name, group["weights"], group.get("bias"), found.activation(name))
+            for name, group in found.layers.items()
         )
-        activations = {
-            names[prefix]: group["activations"]
-            for prefix, group in groups.items()
-            if "activations" in group
-        }
-        return Network(path.stem, layers, activations, chained, source=path.name)
+        return Network(path.stem, layers, found.activations, found.chained, source=path.name)
 
 
 def read_arrays(path: StrPath, limit_bytes: int = LIMIT_BYTES) -> dict[str, AnyArray]:
@@ -121,22 +100,6 @@ def array_names(path: StrPath) -> dict[str, None]:
         return dict.fromkeys(_array_members(archive, LIMIT_BYTES))
 
 
-def layer_groups(arrays: Mapping[str, T]) -> dict[str, dict[str, T]]:
-    """Arrays by layer and field: 'fc1/weights' and 'fc1.weights' are 'weights' of layer 'fc1'.
-
-    A name without separator belongs to layer ''. Raises FileFormatError for a field given twice.
-    """
-    groups: dict[str, dict[str, T]] = {}
-    for key, array in arrays.items():
-        cut = max(key.rfind("/"), key.rfind("."))
-        prefix, field = key[: max(cut, 0)], key[cut + 1 :]
-        group = groups.setdefault(prefix, {})
-        if field in group:
-            raise FileFormatError(f"field {key!r}: layer {prefix!r} has two of these: remove one")
-        group[field] = array
-    return groups
-
-
 @contextmanager
 def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open a zip archive; what zipfile raises for a damaged one becomes FileFormatError."""
@@ -147,54 +110,6 @@ def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
         raise FileFormatError(
             f"is no intact .npz archive ({first_line(error)}): write it again with numpy.savez"
         ) from error
-
-
-def _dense_groups(arrays: Mapping[str, AnyArray]) -> dict[str, dict[str, AnyArray]]:
-    """Return the groups that describe dense layers; those of other fields only are ignored."""
-    known = DENSE_FIELDS | CODED_FIELDS
-    groups = {
-        prefix: group for prefix, group in layer_groups(arrays).items() if known & group.keys()
-    }
-    if not groups:
-        found = ", ".join(repr(key) for key in list(arrays)[:8]) or "no arrays"
-        raise FileFormatError(
-            f"has no field 'weights' (it has {found}): "
-            "name the arrays 'weights', or '<layer>/weights'"
-        )
-    for prefix, group in groups.items():
-        where = f"{prefix}/weights" if prefix else "weights"
-        if "weights" not in group and "codes" in group:
-            raise FileFormatError(
-                f"field {where!r}: missing, but there are 'codes': the file is compressed already; "
-                "load it as a compressed network"
-            )
-        if "weights" not in group:
-            given = ", ".join(repr(field) for field in group)
-            raise FileFormatError(f"field {where!r}: missing next to {given}: add it")
-    if len(groups) > 1 and "" in groups:
-        raise FileFormatError(
-            "field 'weights': has no layer, but other fields have one: "
-            "rename it to '<layer>/weights'"
-        )
-    return groups
-
-
-def _fits(shapes: list[tuple[int, ...]]) -> bool:
-    """Whether each [n_out, n_in] takes what the one before it gives."""
-    return all(before[:1] == after[-1:] for before, after in pairwise(shapes))
-
-
-def _activation(group: Mapping[str, AnyArray], default: Activation) -> Activation:
-    """Return the activation that the group names; Layer checks that it is a known one."""
-    if "activation" not in group:
-        return default
-    given = group["activation"]
-    if given.dtype.kind not in "SU" or given.size != 1:
-        raise NetworkError(
-            f"field 'activation': has type {given.dtype} and shape {given.shape}: "
-            "give one of the words none, relu, softmax"
-        )
-    return cast(Activation, str(given.reshape(()).astype(str)))
 
 
 def _array_members(archive: zipfile.ZipFile, limit_bytes: int) -> dict[str, zipfile.ZipInfo]:

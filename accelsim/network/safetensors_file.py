@@ -1,9 +1,8 @@
 """Fully connected networks from .safetensors files, and telling accelsim's own files from them.
 
 The format is a length (8 bytes, little-endian), a JSON header of that length, and the tensors'
-    bytes. It
-is read here directly: the safetensors library does not give bfloat16 to NumPy, and every size of a
-    damaged file has to be checked before memory is taken.
+bytes. It is read here directly: the safetensors library does not give bfloat16 to NumPy, and every
+size of a damaged file has to be checked before memory is taken.
 """
 
 import json
@@ -25,8 +24,7 @@ ARTIFACT_PREFIX = "accelsim."
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 _MAX_RANK = 32  # as many dimensions as NumPy once had; a product of more is not computed
 
-# Bytes per value of the types that the format knows; F4 and F6 types, of less than a byte, are not
-# read.
+# Bytes per value of the types that the format knows, but for F4 and F6, of less than a byte.
 _ITEM_BYTES = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 8),
     **dict.fromkeys(("F32", "I32", "U32"), 4),
@@ -34,9 +32,8 @@ _ITEM_BYTES = {
     **dict.fromkeys(("BOOL", "I8", "U8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 1),
 }
 _NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-_MAX_REORDERED = (
-    16  # the search for an order may try many; longer networks are asked for names in order
-)
+# The search for an order may try many: longer networks are asked for names in order.
+_MAX_REORDERED = 16
 
 
 class TensorInfo(NamedTuple):

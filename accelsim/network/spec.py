@@ -1,7 +1,6 @@
 """Shape-only networks from TOML: sizes and densities, from which weights are drawn by a seed."""
 
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -9,9 +8,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from accelsim.errors import FileFormatError, NetworkError
 from accelsim.network.files import StrPath, checked_file, first_line, naming_file
-from accelsim.network.layers import MAX_DIMENSION, Activation, Layer, Network
+from accelsim.network.layers import Activation, Layer, Network
+from accelsim.validation import first_problem
 
 MAX_WEIGHTS = 2**33  # dense weights of one layer: ten times the largest in use
+# Of one layer: as an artifact's, so that a sparse matrix of few weights takes little memory.
+MAX_ROWS_OR_COLUMNS = 2**26
 MAX_SPEC_BYTES = 2**20
 
 
@@ -21,7 +23,7 @@ def _checked_name(name: str) -> str:
     return name
 
 
-Size = Annotated[int, Field(gt=0, le=MAX_DIMENSION)]
+Size = Annotated[int, Field(gt=0, le=MAX_ROWS_OR_COLUMNS)]
 Name = Annotated[str, AfterValidator(_checked_name)]
 Density = Annotated[float, Field(gt=0, le=1)]
 
@@ -87,28 +89,6 @@ def _read_spec(path: Path) -> NetworkSpec:
     try:
         return NetworkSpec.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        raise NetworkError(_one_line(error)) from error
+        raise NetworkError(first_problem(error, list(NetworkSpec.model_fields))) from None
     except (ValueError, RecursionError) as error:
         raise FileFormatError(f"is no valid TOML: {first_line(error)}") from error
-
-
-def _one_line(error: ValidationError) -> str:
-    """Return the first thing that is wrong, with its field, and how many more there are."""
-    problems = error.errors(include_url=False, include_context=False)
-    first = problems[0]
-    message = "unknown key, remove it" if first["type"] == "extra_forbidden" else first["msg"]
-    value = "" if first["type"] == "missing" else f" (found {_brief(first['input'])})"
-    more = f"; and {len(problems) - 1} more" if len(problems) > 1 else ""
-    return f"field '{_place(first['loc'])}': {message}{value}{more}"
-
-
-def _brief(value: object) -> str:
-    if isinstance(value, dict | list):
-        return "a table" if isinstance(value, dict) else "a list"
-    return repr(value) if len(repr(value)) <= 40 else repr(value)[:37] + "..."
-
-
-def _place(location: Sequence[int | str]) -> str:
-    """Return a field as it is found in the file: layers[2].n_in, counted from 0."""
-    parts = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
-    return "".join(parts).removeprefix(".") or "the file"

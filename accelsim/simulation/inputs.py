@@ -57,7 +57,7 @@ def _given(network: CompressedNetwork, activations: Any) -> dict[str, Float32]:
     if not isinstance(activations, str | Path):
         return check_activations(inputs, _by_name(network, activations))
     path = Path(activations)
-    arrays: Any = read_arrays(path) if path.suffix == ".npz" else read_array(path)
+    arrays: Any = read_arrays(path) if path.suffix.lower() == ".npz" else read_array(path)
     with naming_file(path):
         if isinstance(arrays, dict):
             arrays = _trace(network, arrays)

@@ -52,11 +52,10 @@ def test_an_exact_bias_stays_exact(write):
     assert network.layers[0].bias_values().tolist() == np.float32([0.1, -0.2]).tolist()
 
 
-def test_bias_codes_go_before_an_exact_bias(write):
+def test_two_kinds_of_bias_are_refused(write):
     arrays = {"bias": np.float32([9, 9]), "bias_codes": np.uint8([1, 0])}
-    network = load_codes_npz(write(codes=CODES, codebook=CODEBOOK, **arrays))
-    assert network.layers[0].bias_values().tolist() == [-1.5, 0.0]
-    assert network.layers[0].bias is None
+    with pytest.raises(FileFormatError, match="'net': has both 'bias' and 'bias_codes'"):
+        load_codes_npz(write(codes=CODES, codebook=CODEBOOK, **arrays))
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.int64, np.dtype(">i4")])
@@ -110,11 +109,44 @@ def test_several_layers_are_a_chain(write):
     assert load_codes_npz(write(**two_layers(**{"fc1/activations": np.ones(3)}))).chained
 
 
-def test_layers_with_inputs_of_their_own_are_independent(write):
-    arrays = {"fc1/activations": np.ones(3), "fc2/activations": np.ones(2)}
+def test_layers_with_inputs_of_their_own_need_not_fit(write):
+    arrays = {"fc2/codes": CODES, "fc1/activations": np.ones(3), "fc2/activations": np.ones(3)}
     network = load_codes_npz(write(**two_layers(**arrays)))
     assert not network.chained
     assert set(network.activations) == {"fc1", "fc2"}
+    assert [layer.activation for layer in network.layers] == ["none", "none"]
+
+
+def test_layers_that_fit_are_chained_even_with_inputs_of_their_own(write):
+    arrays = {"fc1/activations": np.ones(3), "fc2/activations": np.ones(2)}
+    network = load_codes_npz(write(**two_layers(**arrays)))
+    assert network.chained
+    assert set(network.activations) == {"fc1", "fc2"}
+    assert [layer.activation for layer in network.layers] == ["relu", "none"]
+
+
+def test_arrays_beside_the_layers_are_shared_or_ignored(write):
+    other = np.float32([0, 5, 6, 7])
+    network = load_codes_npz(
+        write(
+            output=np.ones(7),
+            activations=np.ones((2, 3)),
+            codebook=CODEBOOK,
+            **{"meta/version": "1", "fc1/codes": CODES, "fc2/codes": CODES.T},
+            **{"fc2/codebook": other},
+        )
+    )
+    assert network.chained
+    assert [layer.name for layer in network.layers] == ["fc1", "fc2"]
+    assert network.activations["fc1"].shape == (2, 3)
+    assert network.layers[0].codebook.tolist() == CODEBOOK.tolist()
+    assert network.layers[1].codebook.tolist() == other.tolist()
+
+
+@pytest.mark.parametrize("word", ["relu", b"relu", ["relu"], [[b"relu"]]])
+def test_an_activation_is_one_word_of_any_kind(write, word):
+    path = write(codes=CODES, codebook=CODEBOOK, activation=np.array(word))
+    assert load_codes_npz(path).layers[0].activation == "relu"
 
 
 def test_what_is_loaded_can_be_saved(write, tmp_path):
@@ -126,7 +158,8 @@ def test_what_is_loaded_can_be_saved(write, tmp_path):
     ("change", "message"),
     [
         ({"codebook": None}, "layer 'net': 'codebook' is missing"),
-        ({"codes": None, "other/codes": CODES, "other/codebook": CODEBOOK}, "'codes' is missing"),
+        ({"codes": None, "a/codes": CODES, "b/bias": CODES}, "'b/codes': missing next to 'bias'"),
+        ({"codes": None, "a/codes": CODES, "bias": CODES}, "'bias': has no layer"),
         ({"codes": CODES + 2}, "codes: holds codes 2 to 5, the codebook has 4"),
         ({"codes": np.int8([[0, -1]])}, "codes: holds codes -1 to 0"),
         ({"codes": np.int64([[0, 2**40]])}, "holds codes 0 to 1099511627776"),
@@ -152,9 +185,9 @@ def test_what_is_loaded_can_be_saved(write, tmp_path):
         ({"bias": np.float32([0, np.inf])}, "bias: 1 of 2 values"),
         ({"activation": "gelu"}, "activation 'gelu' is not supported: use one of none, relu"),
         ({"activations": np.ones(4)}, r"activations of layer 'net' have shape \(4,\)"),
-        ({"net/codes": CODES, "net/codebook": CODEBOOK}, "two layers are named 'net'"),
+        ({"net/codes": CODES, "net/codebook": CODEBOOK}, "'codes': has no layer"),
         ({"net.codes": CODES, "net/codes": CODES}, "has two of these"),
-        ({"a\nb/codes": CODES, "a\nb/codebook": CODEBOOK}, "printable"),
+        ({"codes": None, "a\nb/codes": CODES}, "printable"),
     ],
 )
 def test_arrays_that_make_no_layer_are_refused(write, change, message):

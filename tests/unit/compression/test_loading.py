@@ -110,7 +110,7 @@ def test_a_file_goes_before_a_bundled_name_and_a_folder_does_not(tmp_path, monke
     ("name", "message"),
     [
         ("alexnet-fc", "no such file: .*did you mean 'alexnet_fc'"),
-        ("nothing", "bundled are .*vgg16_fc"),
+        ("nothing", "the bundled networks are .*vgg16_fc"),
         ("missing.safetensors", "missing.safetensors: no such file"),
         ("missing.npz", "missing.npz: no such file"),
         ("x" * 300, "cannot be opened|no such file"),
@@ -122,6 +122,12 @@ def test_what_is_not_there(tmp_path, monkeypatch, name, message):
     with pytest.raises(InputError, match=message or "is a directory") as caught:
         load(name)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("path", [None, 3, b"net.npz"])
+def test_what_is_no_path(path):
+    with pytest.raises(InputError, match="give a path or a bundled name"):
+        load(path)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".onnx", ".toml", ".bin", ""])

@@ -177,7 +177,7 @@ def test_a_damaged_file_is_named(tmp_path, content, message):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match="none.toml: no such file"):
+    with pytest.raises(InputError, match=r"none\.toml: no such file"):
         accelerator(tmp_path / "none.toml")
 
 

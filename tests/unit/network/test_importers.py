@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from accelsim.errors import InputError
 from accelsim.network import bundled
-from accelsim.network.bundled import bundled_models, bundled_path, bundled_traces
+from accelsim.network.bundled import bundled_models, bundled_traces
 from accelsim.network.importers import load_network, resolve_network
 from accelsim.network.npz import read_arrays
 
@@ -98,7 +98,10 @@ def test_a_file_goes_before_a_bundled_name(tmp_path, monkeypatch):
     [
         ("alexnet-fc", "no such file.*did you mean 'alexnet_fc'"),
         ("models/vgg16.toml", "did you mean 'vgg16_fc'"),
-        ("qqqq.npz", "bundled are alexnet_fc, "),
+        ("lenet", "did you mean 'lenet-300-100'"),
+        ("LeNet_300_100", "did you mean 'lenet-300-100'"),
+        ("vgg", "did you mean 'vgg16_fc'"),
+        ("qqqq.npz", "the bundled networks are alexnet_fc, "),
         (".", "directory"),
         ("x" * 300, "cannot be opened"),
         ("a\0b", "no such file"),
@@ -110,11 +113,15 @@ def test_missing_files_get_a_hint(path, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("path", [None, 3, b"net.npz", ["net.npz"]])
+def test_what_is_no_path(path):
+    with pytest.raises(InputError, match=f"is {type(path).__name__}: give a path or a bundled"):
+        load_network(path)
+
+
 def test_bundled_files_of_a_checkout():
     root = Path(bundled.__file__).parents[2]
-    assert bundled_path("models", "vgg16_fc") == root / "models" / "vgg16_fc.toml"
-    assert bundled_path("models", "../pyproject") is None
-    assert bundled_path("traces", "no such trace") is None
+    assert bundled_models()["vgg16_fc"] == root / "models" / "vgg16_fc.toml"
     for path in bundled_traces().values():
         assert read_arrays(path)
 
@@ -128,7 +135,7 @@ def test_bundled_files_of_an_installed_package(tmp_path, monkeypatch):
         path.touch()
     monkeypatch.setattr(bundled, "__file__", str(package / "network" / "bundled.py"))
     assert list(bundled_models()) == ["a", "b"]
-    assert bundled_path("models", "b") == package / "_bundled" / "models" / "b" / "b.safetensors"
+    assert bundled_models()["b"] == package / "_bundled" / "models" / "b" / "b.safetensors"
     assert list(bundled_traces()) == ["t"]
 
 

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accelsim.errors import FileFormatError, InputError, NetworkError
-from accelsim.network.npz import array_names, layer_groups, load_npz, read_array, read_arrays
+from accelsim.network.npz import array_names, load_npz, read_array, read_arrays
+from accelsim.network.npz_layers import layer_groups
 
 
 @pytest.fixture
@@ -98,6 +99,39 @@ def test_layers_that_fit_are_chained_even_with_inputs_of_their_own(save):
     assert load_npz(save(**arrays)).chained
 
 
+def test_arrays_beside_the_layers_are_the_first_input_or_ignored(save):
+    arrays = {"output": np.ones(7), "labels": np.ones(2), "activations": np.ones((2, 3))}
+    arrays |= {"a/weights": dense(4, 3), "meta/version": "1", "b/weights": dense(2, 4)}
+    network = load_npz(save(codebook=np.ones(4), **arrays))
+    assert [layer.name for layer in network.layers] == ["a", "b"]
+    assert [layer.activation for layer in network.layers] == ["relu", "none"]
+    assert network.chained
+    assert network.activations.keys() == {"a"}
+    assert network.activations["a"].shape == (2, 3)
+
+
+def test_a_shared_input_counts_as_the_first_layers_own(save):
+    arrays = {"activations": np.ones(3), "a/weights": dense(4, 3)}
+    arrays |= {"b/weights": dense(2, 5), "b/activations": np.ones(5)}
+    assert not load_npz(save(**arrays)).chained
+
+
+@pytest.mark.parametrize("word", ["relu", b"relu", ["relu"], [[b"relu"]]])
+def test_an_activation_is_one_word_of_any_kind(save, word):
+    assert load_npz(save(weights=dense(2, 3), activation=word)).layers[0].activation == "relu"
+
+
+@pytest.mark.parametrize("suffix", ["npz", "NPZ", "npy", "NPY", "data"])
+def test_the_suffix_is_of_no_account(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    with path.open("wb") as stream:
+        np.savez(stream, a=np.ones(3))
+    assert read_arrays(path)["a"].shape == (3,)
+    with path.open("wb") as stream:
+        np.save(stream, np.ones(3))
+    assert read_array(path).shape == (3,)
+
+
 def test_column_major_and_big_endian_arrays_are_read(save):
     array = np.asfortranarray(dense(2, 3).astype(">f4"))
     read = read_arrays(save(weights=array))["weights"]
@@ -131,6 +165,21 @@ def test_types_and_shapes_survive(save, dtype, shape):
         ({"weights": dense(2, 2), "a/weights": dense(2, 2)}, FileFormatError, "<layer>/weights"),
         ({"a/weights": dense(2, 2), "a.weights": dense(2, 2)}, FileFormatError, "two of these"),
         ({"a/weights": dense(2, 2), "b/weights": dense(2, 3)}, NetworkError, "takes 3 inputs"),
+        ({"a/weights": dense(2, 2), "bias": np.ones(2)}, FileFormatError, "'bias': has no layer"),
+        (
+            {"weights": dense(2, 2), "bias": np.ones(2), "bias_codes": np.ones(2)},
+            FileFormatError,
+            "both 'bias' and 'bias_codes'",
+        ),
+        (
+            {"a/weights": dense(2, 2), "a/activations": np.ones(2), "activations": np.ones(2)},
+            FileFormatError,
+            "'activations' and 'a/activations'",
+        ),
+        ({"activations": np.ones(3)}, FileFormatError, "no field 'weights'"),
+        ({"weights": dense(2, 2), "activation": b"\xff\n"}, NetworkError, "not supported"),
+        ({"weights": dense(2, 2), "activation": "a\nb"}, NetworkError, "not supported"),
+        ({"weights": dense(2, 2), "activation": ["relu"] * 2}, NetworkError, "'activation'"),
         ({"weights": np.ones(3)}, NetworkError, "n_out, n_in"),
         ({"weights": np.array([["a"]])}, NetworkError, "real numbers"),
         ({"weights": np.full((2, 2), np.nan)}, NetworkError, "NaN"),

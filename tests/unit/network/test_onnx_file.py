@@ -72,7 +72,7 @@ def assert_same_as_onnxruntime(path, shape):
     x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
     (expected,) = session.run(None, {"x": x})
     actual = forward(load_onnx(path), x.reshape(shape[0], -1))
-    np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(actual, expected.reshape(actual.shape), rtol=2e-5, atol=2e-5)
 
 
 def random_network(rng, opset, sizes):
@@ -178,6 +178,8 @@ def test_initializers_may_be_listed_as_inputs(save):
 W = tensor("w", dense(3, 3))
 B = tensor("b", np.ones(3, np.float32))
 MATMUL = node("MatMul", ["x", "w"], "a")
+RESHAPE = node("Reshape", ["x", "g"], "r")
+LAST = node("MatMul", ["r", "w"], "y")
 REFUSED = {
     "foreign operator": (
         [node("Conv", ["x", "w"], "y", name="c1")],
@@ -225,8 +227,8 @@ REFUSED = {
     ),
     "flatten all": ([MATMUL, node("Flatten", ["a"], "y", axis=0)], "mixes samples"),
     "reshape splits": ([MATMUL, node("Reshape", ["a", "s1"], "y")], "mixes samples of 3"),
-    "reshape to 3-d": ([MATMUL, node("Reshape", ["a", "s3"], "y")], "not supported"),
-    "reshape merges": ([MATMUL, node("Reshape", ["a", "flat"], "y")], "not supported"),
+    "reshape to 3-d": ([MATMUL, node("Reshape", ["a", "s3"], "y")], "mixes samples of 3"),
+    "reshape merges": ([MATMUL, node("Reshape", ["a", "flat"], "y")], "mixes samples of 3"),
     "reshape by floats": ([MATMUL, node("Reshape", ["a", "b"], "y")], "int64"),
     "reshape of a shape": ([node("Reshape", ["flat", "x"], "y")], "first input"),
     "training": ([MATMUL, node("Dropout", ["a", "", "yes"], "y")], "training mode"),
@@ -236,12 +238,73 @@ REFUSED = {
     "nan": ([node("MatMul", ["x", "nan"], "y")], "NaN"),
     "overflow": ([node("Gemm", ["x", "w"], "y", alpha=3e38)], "beyond float32"),
     "misfit": ([node("MatMul", ["x", "w4"], "y")], "takes 4 values, but gets 3"),
+    "log softmax": ([MATMUL, node("LogSoftmax", ["a"], "y")], "'LogSoftmax'.*with Softmax"),
+    "transposed data": ([node("Transpose", ["x"], "t"), node("MatMul", ["t", "w"], "y")], "data"),
+    "turned by one axis": (
+        [node("Transpose", ["cube"], "t", perm=[1, 0, 2]), node("MatMul", ["x", "t"], "y")],
+        "turns tensor 'cube'",
+    ),
+    "rounding cast": ([MATMUL, node("Cast", ["a"], "y", to=TensorProto.FLOAT16)], "cast to float"),
+    "flatten beyond": ([MATMUL, node("Flatten", ["a"], "y", axis=5)], "has no axis 5"),
+    "squeeze values": ([MATMUL, node("Squeeze", ["a", "one"], "y")], "not of size 1"),
+    "squeeze unknown": ([MATMUL, node("Squeeze", ["a"], "y")], "unknown size"),
+    "squeeze of axes": ([node("Squeeze", ["one", "x"], "y")], "first input"),
+    "matmul of a scalar": (
+        [node("Reshape", ["x", "none"], "a"), node("MatMul", ["a", "w"], "y")],
+        "mixes samples|two dimensions",
+    ),
+    "unsqueeze far": ([MATMUL, node("Unsqueeze", ["a", "far"], "y")], "cannot add axes"),
+    "matrix of 3-d": (
+        [node("Unsqueeze", ["x", "one"], "a"), node("Gemm", ["a", "w"], "y")],
+        "takes a matrix",
+    ),
+    "softmax of one": (
+        [MATMUL, node("Unsqueeze", ["a", "one"], "c"), node("Softmax", ["c"], "y", axis=1)],
+        "across samples",
+    ),
+    "add of reshaped": (
+        [MATMUL, node("Unsqueeze", ["a", "two"], "c"), node("Add", ["c", "b"], "y")],
+        "reshaped",
+    ),
+    "shape of a later tensor": (
+        [
+            node("Reshape", ["x", "s"], "a"),
+            node("MatMul", ["a", "w"], "y"),
+            node("Shape", ["y"], "s"),
+        ],
+        "not on the path before",
+    ),
+    "reshape by data": ([MATMUL, node("Reshape", ["a", "a"], "y")], "is used 2 times"),
+    "gather beyond": (
+        [node("Shape", ["x"], "s"), node("Gather", ["s", "far"], "g"), RESHAPE, LAST],
+        "gathers",
+    ),
+    "gather by batch": (
+        [node("Shape", ["x"], "s"), node("Gather", ["s", "s"], "g"), RESHAPE, LAST],
+        "not known",
+    ),
+    "gather nothing": (
+        [node("Shape", ["x"], "s"), node("Gather", ["s"], "g"), RESHAPE, LAST],
+        "'' is no constant",
+    ),
+    "swapped sizes": (
+        [node("Shape", ["x"], "s"), node("Gather", ["s", "swap"], "g"), RESHAPE, LAST],
+        "mixes samples",
+    ),
+    "long shape": ([node("Concat", ["x70", "x70"], "g", axis=0), RESHAPE, LAST], "more than 64"),
     "text constant": ([node("Constant", [], "y", value_string="a")], "no plain tensor"),
 }
 EXTRA = [
     ints("s1", -1, 1),
     ints("s3", 1, 1, 3),
     ints("flat", -1),
+    ints("one", 1),
+    ints("two", 2),
+    ints("far", 9),
+    tensor("none", np.zeros(0, np.int64)),
+    ints("swap", 1, 0),
+    ints("x70", *range(70)),
+    tensor("cube", np.ones((3, 3, 3), np.float32)),
     tensor("yes", np.array(True)),
     tensor("b4", np.ones(4, np.float32)),
     tensor("column", np.ones((3, 1), np.float32)),
@@ -270,6 +333,188 @@ def test_several_inputs_or_outputs_deep_inputs_and_old_opsets(save):
         load_onnx(save([node("MatMul", ["x", "w"], "y")], [W], opset=6))
     with pytest.raises(FileFormatError, match="opset_import"):
         load_onnx(save([node("MatMul", ["x", "w"], "y")], [W], opset=None))
+
+
+def view_by_size(opset, how):
+    """Nodes of x.view(x.size(0), -1) in the ways in which PyTorch has exported it."""
+    axes = {"axes": [0]} if opset < 13 else {}
+    unsqueezed = [] if opset < 13 else ["zero1"]
+    head = node("Gather", ["s", "zero"], "g", axis=0)
+    size = [head, node("Unsqueeze", ["g", *unsqueezed], "u", **axes)]
+    if how == "slice":
+        size = [node("Slice", ["s", "zero1", "one1", "zero1"], "u")]
+    if how == "cast":
+        size = [
+            node("Cast", ["s"], "c", to=TensorProto.INT32),
+            node("Slice", ["c", "zero1", "one1"], "k"),
+            node("Cast", ["k"], "u", to=TensorProto.INT64),
+        ]
+    rest = [
+        node("Constant", [], "rest", value=tensor("", np.array(-1, np.int64))),
+        node("Unsqueeze", ["rest", *unsqueezed], "v", **axes),
+        node("Concat", ["u", "v"], "shape", axis=0),
+        node("Reshape", ["x", "shape"], "flat"),
+    ]
+    return [node("Shape", ["x"], "s"), *size, *rest]
+
+
+PLACES = [tensor("zero", np.array(0, np.int64)), ints("zero1", 0), ints("one1", 1)]
+
+
+@pytest.mark.parametrize("how", ["gather", "slice", "cast"])
+@pytest.mark.parametrize("opset", range(11, 22))
+@pytest.mark.parametrize("batch", ["N", 4])
+def test_a_view_by_the_number_of_samples(save, opset, how, batch):
+    nodes = [*view_by_size(opset, how), node("Gemm", ["flat", "w", "b"], "y", transB=1)]
+    initializers = [*PLACES, tensor("w", dense(3, 8)), B]
+    path = save(nodes, initializers, shape=(batch, 2, 2, 2), opset=opset)
+    assert_same_as_onnxruntime(path, (4, 2, 2, 2))
+
+
+def test_a_shape_of_an_earlier_tensor_between_layers(save):
+    nodes = [
+        node("MatMul", ["x", "w"], "a"),
+        node("Relu", ["a"], "h"),
+        node("Shape", ["x"], "s", end=1),
+        node("Concat", ["s", "rest"], "shape", axis=0),
+        node("Reshape", ["h", "shape"], "r", allowzero=1),
+        node("MatMul", ["r", "w"], "y"),
+    ]
+    assert_same_as_onnxruntime(save(nodes, [W, ints("rest", -1)]), (4, 3))
+
+
+@pytest.mark.parametrize(
+    ("target", "shape"),
+    [
+        ((-1, 8), ("N", 2, 4)),
+        ((-1, 8), ("N", "C", 4)),
+        ((0, 8), ("N", 2, 4)),
+        ((0, -1), ("N", 2, 4)),
+        ((1, -1), (1, 2, 4)),
+        ((1, -1), ("N", 2, 4)),
+        ((1, 1, 8), (1, 2, 4)),
+        ((0, 1, -1), ("N", 2, 4)),
+        ((-1, 1, 8), ("N", 2, 4)),
+        ((1, 0, -1), (1, 1, 8)),
+        ((8,), (1, 2, 4)),
+        ((-1,), (1, 2, 4)),
+    ],
+)
+def test_reshapes_that_keep_one_sample_per_row(save, target, shape):
+    nodes = [node("Reshape", ["x", "s"], "r"), node("MatMul", ["r", "w"], "y")]
+    path = save(nodes, [ints("s", *target), tensor("w", dense(8, 3))], shape=shape)
+    assert load_onnx(path).layers[0].n_in == 8
+    x = np.ones([size if isinstance(size, int) else {"N": 1, "C": 2}[size] for size in shape])
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (result,) = session.run(None, {"x": x.astype(np.float32)})
+    expected = load_onnx(path).layers[0].weights.sum(axis=1)
+    np.testing.assert_allclose(result.ravel(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("target", "shape"),
+    [
+        ((-1, 4), ("N", 2, 4)),
+        ((2, -1), ("N", 2, 4)),
+        ((-1, 2, 8), ("N", 2, 4)),
+        ((0, 0, 8), ("N", 2, 4)),
+        ((0, 3, -1), ("N", 2, 4)),
+        ((-1, -1), ("N", 2, 4)),
+        ((0, -2), ("N", 2, 4)),
+        ((0, 0, 0, 0), ("N", 2, 4)),
+        ((5, 8), (1, 2, 4)),
+    ],
+)
+def test_reshapes_that_mix_samples(save, target, shape):
+    nodes = [node("Reshape", ["x", "s"], "r"), node("MatMul", ["r", "w"], "y")]
+    with pytest.raises(NetworkError, match="'Reshape'"):
+        load_onnx(save(nodes, [ints("s", *target), tensor("w", dense(8, 3))], shape=shape))
+
+
+def test_zeros_that_are_no_copies_are_refused(save):
+    nodes = [node("Reshape", ["x", "s"], "r", allowzero=1), node("MatMul", ["r", "w"], "y")]
+    with pytest.raises(NetworkError, match="not supported"):
+        load_onnx(save(nodes, [ints("s", 0, -1), W]))
+
+
+@pytest.mark.parametrize("perm", [{}, {"perm": [1, 0]}])
+def test_turned_and_cast_weights(save, perm):
+    half = dense(2, 3).astype(np.float16)
+    nodes = [
+        node("Cast", ["h"], "f", to=TensorProto.FLOAT),
+        node("Transpose", ["f"], "t", **perm),
+        node("Transpose", ["b"], "b1"),
+        node("MatMul", ["x", "t"], "a"),
+        node("Add", ["a", "b1"], "c"),
+        node("Cast", ["c"], "y", to=TensorProto.FLOAT),
+    ]
+    path = save(nodes, [tensor("h", half), tensor("b", np.ones(2, np.float32))])
+    layer = load_onnx(path).layers[0]
+    assert layer.name == "h"
+    np.testing.assert_array_equal(layer.weights, half.astype(np.float32))
+    assert_same_as_onnxruntime(path, (4, 3))
+
+
+@pytest.mark.parametrize(
+    ("axis", "shape"), [(1, ("N", 2, 4)), (-2, ("N", 2, 4)), (-1, ("N", 8)), (2, ("N", 1, 8))]
+)
+def test_flatten_from_either_end(save, axis, shape):
+    nodes = [node("Flatten", ["x"], "f", axis=axis), node("MatMul", ["f", "w"], "y")]
+    path = save(nodes, [tensor("w", dense(8, 3))], shape=shape)
+    assert_same_as_onnxruntime(path, (4, *shape[1:]))
+    mixing = save([node("Flatten", ["x"], "f", axis=-1), nodes[1]], [W], shape=("N", 3, 3))
+    with pytest.raises(NetworkError, match="mixes samples"):
+        load_onnx(mixing)
+
+
+@pytest.mark.parametrize("opset", [11, 13, 21])
+def test_axes_that_come_and_go(save, opset):
+    def along(op, data, output, *axes):
+        if opset < 13:
+            return [node(op, [data], output, axes=axes)]
+        constant = node("Constant", [], f"{output}_axes", value=ints("", *axes))
+        return [constant, node(op, [data, f"{output}_axes"], output)]
+
+    nodes = [
+        *along("Unsqueeze", "x", "a", 0, -1),
+        *along("Squeeze", "a", "c", -1),
+        node("MatMul", ["c", "w"], "d"),
+        node("Add", ["d", "b"], "e"),
+        *along("Squeeze", "e", "f", 0),
+        node("Softmax", ["f"], "y", axis=1),
+    ]
+    assert_same_as_onnxruntime(save(nodes, [W, B], opset=opset), (4, 3))
+
+
+@pytest.mark.parametrize(("opset", "axis"), [(11, 1), (11, 2), (13, 2), (13, -1)])
+def test_linear_layers_on_three_dimensions(save, opset, axis):
+    nodes = [
+        node("MatMul", ["x", "w"], "a"),
+        node("Add", ["b", "a"], "c"),
+        node("Relu", ["c"], "d"),
+        node("MatMul", ["d", "w"], "e"),
+        node("Softmax", ["e"], "s", axis=axis),
+        node("Squeeze", ["s"], "y"),
+    ]
+    path = save(nodes, [W, B], shape=(1, 1, 3), opset=opset)
+    assert_same_as_onnxruntime(path, (1, 1, 3))
+
+
+def test_a_scalar_is_no_row(save):
+    nodes = [
+        node("MatMul", ["x", "w"], "a"),
+        node("Squeeze", ["a"], "c"),
+        node("MatMul", ["c", "w"], "y"),
+    ]
+    with pytest.raises(NetworkError, match="takes rows of 1 values"):
+        load_onnx(save(nodes, [tensor("w", dense(1, 1))], shape=(1, 1)))
+
+
+def test_a_long_chain_of_shape_nodes(save):
+    chain = [node("Identity", [f"s{i}"], f"s{i + 1}") for i in range(3000)]
+    nodes = [node("Shape", ["x"], "s0"), *chain, node("Reshape", ["x", "s3000"], "y")]
+    with pytest.raises(NetworkError, match="is no constant"):
+        load_onnx(save(nodes))
 
 
 def test_operators_are_checked_before_weights(save):
@@ -347,10 +592,12 @@ def test_truncated_files(small):
 @settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(place=st.integers(0, 10**6), value=st.integers(0, 255))
-def test_a_changed_byte_gives_a_network_or_an_input_error(save, place, value):
+@given(place=st.integers(0, 10**6), value=st.integers(0, 255), viewed=st.booleans())
+def test_a_changed_byte_gives_a_network_or_an_input_error(save, place, value, viewed):
     nodes = [node("Gemm", ["x", "w", "b"], "a", alpha=0.5), node("Relu", ["a"], "y", name="r")]
-    path = save(nodes, [W, B])
+    if viewed:
+        nodes = [*view_by_size(13, "slice"), node("MatMul", ["flat", "w"], "y")]
+    path = save(nodes, [W, B, *PLACES], shape=("N", 1, 3) if viewed else ("N", 3))
     content = bytearray(path.read_bytes())
     content[place % len(content)] = value
     path.write_bytes(content)

@@ -39,6 +39,12 @@ def test_every_key(save):
     assert second.activation == "none"
 
 
+def test_the_largest_sizes(save):
+    (layer,) = load_spec(save('name = "x"\n' + layer_text(n_in="67108864", n_out="128"))).layers
+    assert layer.n_in == 2**26
+    assert load_spec(save('name = "x"\n' + layer_text(n_out="67108864"))).layers[0].n_out == 2**26
+
+
 def test_layers_are_chained_by_default(save):
     with pytest.raises(NetworkError, match="takes 30 inputs"):
         load_spec(save('name = "x"\n' + layer_text() + layer_text(name='"b"')))
@@ -47,26 +53,26 @@ def test_layers_are_chained_by_default(save):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_in": "0"}, r"layers\[0\].n_in.*greater than 0.*found 0"),
-        ({"n_in": '"30"'}, r"layers\[0\].n_in.*integer.*found '30'"),
-        ({"n_in": "3.0"}, r"layers\[0\].n_in"),
-        ({"n_in": "true"}, r"layers\[0\].n_in"),
-        ({"n_in": "[1]"}, "found a list"),
-        ({"n_in": "{a = 1}"}, "found a table"),
-        ({"n_in": "4294967296"}, r"layers\[0\].n_in"),
-        ({"n_in": "100000", "n_out": "100000"}, r"layers\[0\].*beyond 8589934592 weights"),
-        ({"weight_density": "1.5"}, r"layers\[0\].weight_density"),
-        ({"weight_density": "0.0"}, r"layers\[0\].weight_density"),
-        ({"weight_density": "nan"}, r"layers\[0\].weight_density"),
-        ({"weight_density": None}, r"layers\[0\].weight_density.*required"),
-        ({"activation_density": "-1"}, r"layers\[0\].activation_density"),
-        ({"activation": '"tanh"'}, r"layers\[0\].activation.*'tanh'"),
-        ({"bias": "1"}, r"layers\[0\].bias"),
-        ({"dens": "1"}, r"layers\[0\].dens.*unknown key"),
-        ({"name": '"a\\nb"'}, r"layers\[0\].name.*printable"),
-        ({"name": '""'}, r"layers\[0\].name.*printable"),
-        ({"n_in": "0", "n_out": "0"}, "and 1 more"),
-        ({"activation": '"' + "x" * 100 + '"'}, r"\.\.\."),
+        ({"n_in": "0"}, r"layers\.0\.n_in=0: input should be greater than 0"),
+        ({"n_in": '"30"'}, r"layers\.0\.n_in='30'.*integer"),
+        ({"n_in": "3.0"}, r"layers\.0\.n_in=3\.0"),
+        ({"n_in": "true"}, r"layers\.0\.n_in=True"),
+        ({"n_in": "[1]"}, r"layers\.0\.n_in=\[1\]"),
+        ({"n_in": "{a = 1}"}, r"layers\.0\.n_in=\{'a': 1\}"),
+        ({"n_in": "67108865"}, r"layers\.0\.n_in=67108865: .*less than or equal to 67108864"),
+        ({"n_out": "67108865"}, r"layers\.0\.n_out=67108865: .*equal to 67108864"),
+        ({"n_in": "100000", "n_out": "100000"}, r"layers\.0.*beyond 8589934592 weights"),
+        ({"weight_density": "1.5"}, r"layers\.0\.weight_density=1\.5"),
+        ({"weight_density": "0.0"}, r"layers\.0\.weight_density=0\.0"),
+        ({"weight_density": "nan"}, r"layers\.0\.weight_density=nan"),
+        ({"weight_density": None}, r"field 'layers\.0\.weight_density' is missing"),
+        ({"activation_density": "-1"}, r"layers\.0\.activation_density=-1"),
+        ({"activation": '"tanh"'}, r"layers\.0\.activation='tanh'"),
+        ({"bias": "1"}, r"layers\.0\.bias=1"),
+        ({"dens": "1"}, r"unknown field 'layers\.0\.dens'"),
+        ({"name": '"a\\nb"'}, r"layers\.0\.name.*printable"),
+        ({"name": '""'}, r"layers\.0\.name=''.*printable"),
+        ({"activation": '"' + "x" * 100 + '"'}, r"activation='x+\.\.\."),
     ],
 )
 def test_bad_layers_are_named_by_field(save, changes, message):
@@ -81,6 +87,7 @@ def test_bad_layers_are_named_by_field(save, changes, message):
     ("text", "message"),
     [
         ("", "'name'"),
+        ('name = "x"\nlayers = []\n"a\\nb" = 1', r"unknown field 'a\\nb'"),
         ('name = "x"\nlayers = []', "no layers"),
         ('name = "x"\nlayer = 1\n' + layer_text(), "'layer'"),
         ('name = "x"\n' + layer_text() * 2, "two layers are named 'fc'"),
