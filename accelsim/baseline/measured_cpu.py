@@ -50,7 +50,7 @@ class _Kernel(NamedTuple):
     """A product ready to run, and the same call on a matrix of one element."""
 
     name: Literal["dense BLAS", "sparse CSR"]
-    library: str
+    package: str
     weight_bytes: int
     run: Product
     run_tiny: Product
@@ -171,7 +171,7 @@ def _dense_kernel(layer: CompressedLayer, inputs: Float32, blas: str) -> _Kernel
     tiny, tiny_inputs = np.ones((1, 1), dtype=np.float32), inputs[:1]
     return _Kernel(
         name="dense BLAS",
-        library=f"NumPy {np.__version__} with {blas}",
+        package=f"NumPy {np.__version__} with {blas}",
         weight_bytes=weights.nbytes,
         run=lambda: weights @ inputs,
         run_tiny=lambda: tiny @ tiny_inputs,
@@ -186,7 +186,7 @@ def _sparse_kernel(layer: CompressedLayer, inputs: Float32) -> _Kernel:
     tiny, tiny_inputs = csr_array(np.ones((1, 1), dtype=np.float32)), inputs[:1]
     return _Kernel(
         name="sparse CSR",
-        library=f"SciPy {scipy.__version__}",
+        package=f"SciPy {scipy.__version__}",
         weight_bytes=weights.data.nbytes + weights.indices.nbytes + weights.indptr.nbytes,
         run=lambda: weights @ inputs,
         run_tiny=lambda: tiny @ tiny_inputs,
@@ -224,7 +224,7 @@ def _measure_kernel(kernel: _Kernel, rules: _Rules) -> KernelTimings:
     overhead_us = float(np.median([_sample_us(kernel.run_tiny, 1) for _ in range(100)]))
     return KernelTimings(
         kernel=kernel.name,
-        library=kernel.library,
+        package=kernel.package,
         weight_bytes=kernel.weight_bytes,
         overhead_us=overhead_us / rules.batch,
         timings=tuple(timings),

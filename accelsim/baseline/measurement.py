@@ -68,7 +68,7 @@ class KernelTimings(_Record):
     """
 
     kernel: Literal["dense BLAS", "sparse CSR"]
-    library: str
+    package: str
     weight_bytes: int = Field(ge=0)
     overhead_us: Microseconds
     timings: Annotated[tuple[Timing, ...], Field(min_length=1)]
@@ -125,7 +125,7 @@ class Measurement(_Record):
             layer=layer.name,
             latency_us=timing.median_us,
             energy_uj=timing.energy_uj,
-            source=f"measured by accelsim, {self.date_utc:%Y-%m-%d}; {kernel.library}",
+            source=f"measured by accelsim, {self.date_utc:%Y-%m-%d}; {kernel.package}",
             note=self._note(kernel, timing),
         )
 

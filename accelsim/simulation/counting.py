@@ -100,7 +100,7 @@ def layer_row(
     need: LayerNeed,
     machine: Accelerator,
 ) -> dict[str, Any]:
-    """The layer's row in the table; its energy and memory are filled in by the caller."""
+    """The layer's row in the table; the caller knows its energy and memory, and fills them in."""
     slots = counters.array_cycles * machine.pes
     useful = counters.entries - counters.padding_entries
     return {

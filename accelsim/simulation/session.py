@@ -92,17 +92,12 @@ class Session:
             counters = count_layer(
                 layer, runs, needs[index], laid_out[index].decoded, memories, machine
             )
-            energy = layer_energy(
-                counters,
-                index_bits,
-                machine,
-                srams,
-                tech,
-                channel,
-            )
+            energy = layer_energy(counters, index_bits, machine, srams, tech, channel)
             row = layer_row(layer, counters, len(runs), flows[index], needs[index], machine)
-            row["energy_pj"] = sum(term.energy_pj for term in energy)
-            row["memory"] = "streamed" if layer.name in memories.streamed else "sram"
+            row |= {
+                "energy_pj": sum(term.energy_pj for term in energy),
+                "memory": "streamed" if layer.name in memories.streamed else "sram",
+            }
             results.append(
                 LayerResult(row, tuple(energy), per_pe_counts(runs, laid_out[index].decoded))
             )
