@@ -164,6 +164,13 @@ def test_help_lists_all_commands(run):
     assert [command for command in COMMANDS if f" {command} " not in out] == []
 
 
+def test_it_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "accelsim", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"accelsim {accelsim.__version__}\n"
+
+
 def test_version(run):
     assert run("--version") == (0, f"accelsim {accelsim.__version__}\n", "")
 
