@@ -160,7 +160,7 @@ def _read_npy(stream: IO[bytes], size: int, what: str) -> AnyArray:
         )
     raw = np.empty(declared, np.uint8)
     for part in _parts(raw):
-        if stream.readinto(part) != len(part):  # type: ignore[attr-defined]
+        if stream.readinto(part) != len(part):  # type: ignore[attr-defined]  # files have it, IO not
             raise EOFError("it ends early")
     if stream.read(1):  # also makes zipfile compare the checksum
         raise EOFError("it is longer than it says")

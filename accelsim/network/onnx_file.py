@@ -60,7 +60,7 @@ def load_onnx(path: StrPath) -> Network:
 
 
 def _parse(path: Path) -> "ModelProto":
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
     from onnx import ModelProto
 
     model = ModelProto()

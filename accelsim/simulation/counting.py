@@ -148,7 +148,7 @@ def per_pe_counts(runs: list[VectorRun], decoded: DecodedLayer) -> dict[str, Any
 def network_notes(network: CompressedNetwork) -> tuple[str, ...]:
     """What must be known about the network to read any result of it."""
     if network.provenance.get("synthetic"):
-        return ("weights and activations are synthetic: drawn from a seed to the stated densities",)
+        return ("weights are synthetic: drawn from a seed to the stated densities",)
     return ()
 
 

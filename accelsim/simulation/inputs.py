@@ -16,14 +16,20 @@ from accelsim.network.npz import read_array, read_arrays
 ActivationsLike: TypeAlias = "Float32 | Mapping[str, Float32] | str | Path | None"
 
 
+# Where a layer's input vectors come from; a layer without any runs on the output before it.
+GIVEN, TO_DENSITY, DENSE = "given", "drawn to the stated density", "drawn, dense"
+
+
 class Inputs(NamedTuple):
     """given: float32[batch, n_in] per layer name; single: whether vectors were given without a batch.
 
-    A layer that is not in `given` runs on the output of the layer before it.
+    origin: GIVEN, TO_DENSITY or DENSE per layer name. A layer that is not in `given` runs on the output
+    of the layer before it.
     """
 
     given: dict[str, Float32]
     single: bool
+    origin: dict[str, str]
     notes: tuple[str, ...]
 
 
@@ -36,6 +42,10 @@ def network_inputs(network: CompressedNetwork, activations: ActivationsLike, see
     """
     notes: list[str] = []
     given = _given(network, activations)
+    drawn_with_weights = activations is None and network.provenance.get("synthetic")
+    origin = dict.fromkeys(given, TO_DENSITY if drawn_with_weights else GIVEN)
+    if drawn_with_weights and given:
+        notes.append("activations are synthetic: drawn from a seed to the stated densities")
     single = all(values.ndim == 1 for values in given.values())
     batched = {name: np.atleast_2d(values) for name, values in given.items()}
     batch = _batch_size(network, batched)
@@ -43,10 +53,11 @@ def network_inputs(network: CompressedNetwork, activations: ActivationsLike, see
         if layer.name not in batched and (index == 0 or not network.chained):
             drawn = draw_activations(layer.name, layer.n_in, 1.0, seed)
             batched[layer.name] = np.tile(drawn, (batch, 1))
+            origin[layer.name] = DENSE
             notes.append(
                 f"layer '{layer.name}': no input was given, so a dense one was drawn (seed {seed})"
             )
-    return Inputs(batched, single, tuple(notes))
+    return Inputs(batched, single, origin, tuple(notes))
 
 
 def _given(network: CompressedNetwork, activations: Any) -> dict[str, Float32]:

@@ -59,10 +59,11 @@ class Session:
         self._kept: dict[Any, Any] = {}
 
     def provenance(self) -> dict[str, Any]:
-        """Versions, how the network was made, and the seed."""
+        """Versions, how the network was made, where its inputs come from, and the seed."""
         return {
             **software_versions(),
             "network": dict(self.network.provenance),
+            "inputs": self.inputs.origin,
             "seed": self.seed,
         }
 

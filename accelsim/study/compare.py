@@ -1,6 +1,6 @@
 """`accelsim.compare`: a network on the SRAM machine, beside everything else that could run it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -139,16 +139,6 @@ def compare(
     return Comparison(session.network.name, results, tuple(rows), sram.notes)
 
 
-def table_iv(networks: Iterable[str | Path], **options: Any) -> "pd.DataFrame":
-    """EIE Table IV beside ours for several networks, such as the three that make up its nine layers."""
-    import pandas as pd
-
-    return pd.concat(
-        [compare(network, measure=False, **options).table_iv for network in networks],
-        ignore_index=True,
-    )
-
-
 def _check_comparable(machine: Accelerator) -> None:
     """The first system must be what its name says: compressed weights, in SRAM."""
     for field, wrong in (("weights_in", "dram"), ("overflow", "stream"), ("decoder", "dense")):
@@ -249,15 +239,12 @@ def _beside_published(row: dict[str, Any], result: Result) -> dict[str, Any] | N
     if published is None:
         return None
     ours = row["latency_us"] / row["vectors"]
-    synthetic = result.provenance["network"].get("synthetic")
+    weights = "synthetic" if result.provenance["network"].get("synthetic") else "given"
+    activations = result.provenance["inputs"].get(row["name"], "from the layer before")
     return {
         "layer": name,
         "published_us": published.actual_us,
         "ours_us": ours,
         "difference_pct": 100 * (ours / published.actual_us - 1),
-        "note": (
-            "synthetic weights and activations, drawn to the published densities"
-            if synthetic
-            else "real weights and activations"
-        ),
+        "note": f"weights: {weights}; activations: {activations}",
     }

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import math
 from dataclasses import replace
 
@@ -7,10 +8,11 @@ import pytest
 
 from accelsim.baseline.measured_cpu import measure_cpu
 from accelsim.baseline.published import TABLES
+from accelsim.compression.artifact import save
 from accelsim.compression.compressor import compress
 from accelsim.errors import HardwareError, InputError, NetworkError
 from accelsim.network.layers import Layer, Network
-from accelsim.study.compare import TOTAL, compare, table_iv
+from accelsim.study.compare import TOTAL, compare
 
 SRAM, COMPRESSED, DENSE = (
     "eie-64, weights in SRAM",
@@ -175,7 +177,7 @@ def test_eies_own_times_stand_beside_ours(alexnet):
     assert table["ours_us"].tolist() == pytest.approx([row["cycles"] / 800 for row in sram])
     ratio = table["ours_us"] / table["published_us"]
     assert table["difference_pct"].tolist() == pytest.approx((100 * ratio - 100).tolist())
-    assert table["note"].str.startswith("synthetic").all()
+    assert (table["note"] == "weights: synthetic; activations: drawn to the stated density").all()
     assert any("synthetic" in note for note in alexnet.notes)
 
 
@@ -207,11 +209,6 @@ def test_a_network_that_nobody_published_has_no_such_rows(compared):
         "layer", "published_us", "ours_us", "difference_pct", "note",
     ]  # fmt: skip
     assert set(compared.table["kind"]) == {"simulated"}
-
-
-def test_table_iv_of_several_networks_is_one_table():
-    table = table_iv(["neuraltalk", "neuraltalk"], pes=256)
-    assert table["layer"].tolist() == ["NT-We", "NT-Wd", "NT-LSTM"] * 2
 
 
 # --- measurements ---
@@ -253,3 +250,20 @@ def test_a_layer_called_total_is_refused():
     layers = tuple(Layer(name, np.ones((3, 3), np.float32)) for name in names)
     with pytest.raises(NetworkError, match="layer 'total': compare calls the sum"):
         compare(Network("net", layers), measure=False)
+
+
+def test_a_table_row_says_where_weights_and_activations_come_from(tmp_path):
+    """An artifact holds no activations: drawn ones must not pass for the layer's own."""
+    layer = Layer("alexnet_fc8", n_out=1000, n_in=4096, weight_density=0.25, activation_density=0.4)
+    network = compress(Network("net", (layer,)))
+    save(network, tmp_path / "net.safetensors")
+    given = {"alexnet_fc8": np.ones(4096, np.float32)}
+    real = dataclasses.replace(network, provenance={"synthetic": False})
+
+    def note(*arguments):
+        return compare(*arguments, measure=False).table_iv["note"].item()
+
+    assert note(network) == "weights: synthetic; activations: drawn to the stated density"
+    assert note(tmp_path / "net.safetensors") == "weights: synthetic; activations: drawn, dense"
+    assert note(network, "eie-64", given) == "weights: synthetic; activations: given"
+    assert note(real) == "weights: given; activations: given"
