@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from accelsim.compression.loading import load
     from accelsim.errors import AccelsimError
     from accelsim.hardware.accelerator import Accelerator
+    from accelsim.network.torch_module import from_torch
     from accelsim.report.demo import demo
     from accelsim.simulation.network import simulate
     from accelsim.study.compare import compare
+    from accelsim.study.evaluate import evaluate
     from accelsim.study.measure import measure
+    from accelsim.study.serve import serve
     from accelsim.study.sweep import sweep
+    from accelsim.study.trace import trace
 
 __all__ = [
     "Accelerator",
@@ -25,12 +29,16 @@ __all__ = [
     "compare",
     "compress",
     "demo",
+    "evaluate",
+    "from_torch",
     "inspect",
     "load",
     "measure",
     "save",
+    "serve",
     "simulate",
     "sweep",
+    "trace",
 ]
 
 # Where each public name lives: loaded at first use, so that `import accelsim` costs next to nothing.
@@ -40,12 +48,16 @@ _HOMES = {
     "compare": ("accelsim.study.compare", "compare"),
     "compress": ("accelsim.compression.compressor", "compress"),
     "demo": ("accelsim.report.demo", "demo"),
+    "evaluate": ("accelsim.study.evaluate", "evaluate"),
+    "from_torch": ("accelsim.network.torch_module", "from_torch"),
     "inspect": ("accelsim.compression.describe", "inspect"),
     "load": ("accelsim.compression.loading", "load"),
     "measure": ("accelsim.study.measure", "measure"),
     "save": ("accelsim.compression.artifact", "save"),
+    "serve": ("accelsim.study.serve", "serve"),
     "simulate": ("accelsim.simulation.network", "simulate"),
     "sweep": ("accelsim.study.sweep", "sweep"),
+    "trace": ("accelsim.study.trace", "trace"),
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -161,7 +161,7 @@ def simulate(
     csv: Annotated[
         Path | None,
         typer.Option(
-            "--csv", metavar="FOLDER", help="Also write layers, pes, energy, area as CSV."
+            "--csv", metavar="FOLDER", help="Also write layers, steps, pes, energy, area as CSV."
         ),
     ] = None,
     seed: SeedOption = 0,
@@ -173,12 +173,13 @@ def simulate(
     """
     from accelsim.simulation.network import simulate as run
 
-    result = run(network, hardware, inputs, seed=seed, **_overrides(overrides))
+    with _progress() as tell:
+        result = run(network, hardware, inputs, seed=seed, progress=tell, **_overrides(overrides))
     if csv:
         from accelsim.files import make_folder, write_csv
 
         make_folder(csv)
-        for table in ("layers", "pes", "energy", "area"):
+        for table in ("layers", "steps", "pes", "energy", "area"):
             write_csv(getattr(result, table), csv / f"{table}.csv")
     if as_json:
         _print_json(result.as_dict())
@@ -303,6 +304,49 @@ def sweep(
 
 
 @app.command()
+def evaluate(
+    network: NetworkArgument,
+    data: Annotated[
+        str,
+        typer.Option("--data", "-d", help="mnist, a folder of IDX files, or .npz: inputs, labels."),
+    ],
+    arithmetic: Annotated[
+        str, typer.Option(metavar="A,B,C", help="Any of float32, 32, 16, 8.")
+    ] = "float32,32,16,8",
+    limit: Annotated[
+        int | None, typer.Option(help="Use the first so many examples only.", min=1)
+    ] = None,
+    calibration: Annotated[
+        int, typer.Option(help="Examples from which number formats are chosen.", min=1)
+    ] = 1000,
+    as_json: JsonOption = False,
+) -> None:
+    """Classify a data set in the machine's arithmetic: float32 beside 32, 16 and 8-bit integers.
+
+    Example: `accelsim evaluate lenet-300-100 --data $ACCELSIM_DATA/mnist`
+    """
+    from accelsim.report.comparison import json_records
+    from accelsim.report.tables import evaluation_table
+    from accelsim.study.evaluate import evaluate as run
+
+    kinds = [int(kind) if kind.strip().isdecimal() else kind for kind in arithmetic.split(",")]
+    with _progress_bar("evaluating") as advance:
+        frame = run(
+            network,
+            data,
+            arithmetic=kinds,  # type: ignore[arg-type]  # checked by evaluate
+            limit=limit,
+            calibration=calibration,
+            progress=advance,
+        )
+    if as_json:
+        _print_json({"results": json_records(frame), "about": frame.attrs})
+    else:
+        _console().print(evaluation_table(frame))
+        _print_notes(frame.attrs["notes"])
+
+
+@app.command()
 def measure(
     target: Annotated[Target, typer.Argument(help="What to measure.")],
     network: NetworkArgument,
@@ -348,6 +392,169 @@ def demo(
     run(out, measure=measure, console=_console())
 
 
+@app.command()
+def trace(
+    network: NetworkArgument,
+    hardware: HardwareOption = "eie-64",
+    overrides: SetOption = None,
+    inputs: InputOption = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Trace this layer only; default: every layer.")
+    ] = None,
+    vector: Annotated[
+        int | None,
+        typer.Option(help="Input vector to trace, from 0; default: each layer's slowest."),
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            "--window",
+            "-w",
+            metavar="FIRST:LAST",
+            help="Only these cycles of the layer, and a waveform of them (wave.vcd).",
+        ),
+    ] = None,
+    queues: Annotated[
+        int, typer.Option(help="PEs whose queues get a track each: the fullest.", min=0)
+    ] = 4,
+    ruler: Annotated[
+        str, typer.Option(help="Axis of trace.json: time, or cycles (each drawn as 1 µs).")
+    ] = "time",
+    limit: Annotated[
+        float, typer.Option(metavar="MB", help="Largest trace file to write.", min=0)
+    ] = 200.0,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where the files go.")
+    ] = Path("reports/trace"),
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what every PE did in every cycle, for Perfetto and waveform viewers; name who stalls whom.
+
+    Example: `accelsim trace lenet-300-100 --layer ip1 --window 100:400 --out reports/trace`
+    """  # fmt: skip
+    from accelsim.report.trace import print_trace, trace_dict, write_trace
+    from accelsim.study.trace import trace as run
+
+    cycles = _window(window)
+    with _progress() as tell:
+        traced = run(
+            network,
+            hardware,
+            inputs,
+            layer=layer,
+            vector=vector,
+            seed=seed,
+            progress=tell,
+            **_overrides(overrides),
+        )
+        tell("writing the files")
+        files = write_trace(traced, out, window=cycles, queues=queues, ruler=ruler, limit_mb=limit)
+    if as_json:
+        _print_json(trace_dict(traced, files))
+    else:
+        print_trace(traced, files, _console())
+        _print_notes(traced.result.notes)
+
+
+@app.command()
+def serve(
+    network: NetworkArgument,
+    hardware: HardwareOption = "eie-64",
+    overrides: SetOption = None,
+    inputs: InputOption = None,
+    arrivals: Annotated[
+        str, typer.Option(help="How requests come: closed, poisson or trace.")
+    ] = "closed",
+    rate_per_s: Annotated[
+        float | None,
+        typer.Option("--rate-per-s", "--rate_per_s", help="Requests per second (poisson)."),
+    ] = None,
+    trace_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--trace",
+            metavar="FILE",
+            help="Arrival times in µs: .csv (arrival_us) or .npy (trace).",
+        ),
+    ] = None,
+    clients: Annotated[
+        int | None, typer.Option(help="Clients that wait for their answers (closed).")
+    ] = None,
+    requests: Annotated[
+        int | None, typer.Option(help="How many requests. Default: 10,000, or the whole trace.")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Most requests that run together.")] = 1,
+    batch_timeout_us: Annotated[
+        float,
+        typer.Option(
+            "--batch-timeout-us", "--batch_timeout_us", help="Longest wait for a batch to fill."
+        ),
+    ] = 0.0,
+    chips: Annotated[int, typer.Option(help="How many chips.")] = 1,
+    arrangement: Annotated[
+        str, typer.Option(help="What chips hold: replicated, or pipelined groups of layers.")
+    ] = "replicated",
+    link: Annotated[
+        str, typer.Option(help="Link between pipelined chips: grs, or a .toml file.")
+    ] = "grs",
+    link_gbyte_per_s: Annotated[
+        float | None,
+        typer.Option(
+            "--link-gbyte-per-s", "--link_gbyte_per_s", help="Bandwidth of the link instead."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Also write CSV, pictures (with a curve over the load) and a page.",
+        ),
+    ] = None,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve requests over time, on one chip or several: throughput, latency percentiles, energy.
+
+    Example: `accelsim serve lenet-300-100 --arrivals poisson --rate-per-s 500000 --out reports/serve`
+    """  # fmt: skip
+    from accelsim.report.serving import print_serving, write_serving
+    from accelsim.study.serve import load_curve
+    from accelsim.study.serve import serve as run
+
+    with _progress_bar("serving") as advance:
+        served = run(
+            network,
+            hardware,
+            inputs,
+            arrivals=cast(Any, arrivals),  # checked there
+            rate_per_s=rate_per_s,
+            trace=trace_file,
+            clients=clients,
+            requests=requests,
+            batch=batch,
+            batch_timeout_us=batch_timeout_us,
+            chips=chips,
+            arrangement=cast(Any, arrangement),
+            link_kind=link,
+            link_gbyte_per_s=link_gbyte_per_s,
+            seed=seed,
+            progress=advance,
+            **_overrides(overrides),
+        )
+    if out:
+        with _progress_bar("over the load") as advance:
+            curve = load_curve(served, seed=seed, progress=advance)
+        write_serving(served, curve, out)
+    if as_json:
+        _print_json(served.as_dict())
+    else:
+        print_serving(served, _console())
+        _print_notes(served.notes)
+
+
 def main() -> NoReturn:
     """Run the command line; a user's error is one line and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
@@ -390,6 +597,16 @@ def _overrides(texts: list[str] | None) -> dict[str, Any]:
             raise HardwareError(f"machine: field '{name}' is given twice: give it once")
         fields[name] = value
     return fields
+
+
+def _window(text: str | None) -> tuple[int, int] | None:
+    """`FIRST:LAST`, two whole numbers."""
+    if text is None:
+        return None
+    first, _, last = text.partition(":")
+    if not (first.strip().isdecimal() and last.strip().isdecimal()):
+        raise InputError(f"--window {text}: write FIRST:LAST, as in --window 100:400")
+    return int(first), int(last)
 
 
 def _varied(texts: list[str]) -> dict[str, list[Any]]:
@@ -437,7 +654,7 @@ def _progress() -> Iterator[Any]:
 
 
 @contextmanager
-def _progress_bar() -> Iterator[Any]:
+def _progress_bar(what: str = "sweeping") -> Iterator[Any]:
     """A bar on stderr; nothing when stderr is not a terminal."""
     from rich.console import Console
     from rich.progress import Progress
@@ -447,7 +664,7 @@ def _progress_bar() -> Iterator[Any]:
         yield lambda _done, _total: None
         return
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("sweeping", total=None)
+        task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 

@@ -21,8 +21,8 @@ from accelsim.baseline.measurement import (
 from accelsim.baseline.rapl import Counter, package_counters, read_all_uj, used_uj
 from accelsim.compression.layer import CompressedLayer, CompressedNetwork
 from accelsim.errors import AccelsimError, InputError
+from accelsim.network.arrays import Float32
 from accelsim.network.draw import draw_activations
-from accelsim.network.layers import Float32, check_activations
 
 __all__ = ["Measurement", "load_measurement", "measure_cpu", "save_measurement"]
 
@@ -75,15 +75,18 @@ def measure_cpu(
 
     activations: float32[n_in] or [vectors, n_in] by layer name, instead of the network's own;
         repeated to fill the batch; a layer without any gets drawn ones (the time is the same)
-    batch: input vectors per product; all times and energies are per vector
+    batch: inferences per product; all times and energies are per inference. A layer that runs several
+        vectors per inference (the patches of a convolution, time steps) has them all in one product;
+        what it takes to gather them is not measured
     repetitions: samples per kernel and cache state, fewer if `budget_s` seconds are over before
     progress: called with the name of each layer before it is measured
     Raises InputError for a number out of range, NetworkError for activations that do not fit,
     AccelsimError if the kernels disagree.
     """
     _check_numbers(batch, repetitions, budget_s)
-    inputs = {layer.name: layer.n_in for layer in network.layers}
-    given = check_activations(inputs, network.activations if activations is None else activations)
+    given = network.flow.check_activations(
+        network.activations if activations is None else activations
+    )
     device, started = this_device(), datetime.now(UTC)
     buffer_bytes, counters = flush_bytes(device.cache_bytes), package_counters()
     flush = _flusher(buffer_bytes)
@@ -93,7 +96,9 @@ def measure_cpu(
     for layer in network.layers:
         if progress:
             progress(layer.name)
-        layers.append(_measure_layer(layer, given.get(layer.name), device.blas, rules))
+        vectors = network.flow.vectors(layer.name, layer.n_out)
+        own = given.get(network.flow.graph.step_of(layer.name).name) if vectors == 1 else None
+        layers.append(_measure_layer(layer, own, vectors, device.blas, rules))
     return Measurement(
         network=network.name,
         batch=batch,
@@ -143,9 +148,9 @@ def _flusher(n_bytes: int) -> Callable[[], object]:
 
 
 def _measure_layer(
-    layer: CompressedLayer, given: Float32 | None, blas: str, rules: _Rules
+    layer: CompressedLayer, given: Float32 | None, vectors: int, blas: str, rules: _Rules
 ) -> LayerTimings:
-    inputs = _input_columns(layer, given, rules.batch)
+    inputs = _input_columns(layer, given, vectors * rules.batch)
     kernels = (_dense_kernel(layer, inputs, blas), _sparse_kernel(layer, inputs))
     _check_agreement(layer.name, *(kernel.run() for kernel in kernels))
     return LayerTimings(
@@ -153,17 +158,18 @@ def _measure_layer(
         n_in=layer.n_in,
         n_out=layer.n_out,
         nonzeros=layer.n_kept,
+        vectors=vectors,
         inputs="drawn" if given is None else "given",
         kernels=tuple(_measure_kernel(kernel, rules) for kernel in kernels),
     )
 
 
-def _input_columns(layer: CompressedLayer, given: Float32 | None, batch: int) -> Float32:
-    """float32[n_in], or [n_in, batch] for more than one vector."""
+def _input_columns(layer: CompressedLayer, given: Float32 | None, count: int) -> Float32:
+    """float32[n_in], or [n_in, count] for more than one vector."""
     if given is None:
         given = draw_activations(layer.name, layer.n_in, 1.0, seed=0)
-    vectors = np.resize(given, (batch, layer.n_in))
-    return vectors[0] if batch == 1 else np.ascontiguousarray(vectors.T)
+    vectors = np.resize(given, (count, layer.n_in))
+    return vectors[0] if count == 1 else np.ascontiguousarray(vectors.T)
 
 
 def _dense_kernel(layer: CompressedLayer, inputs: Float32, blas: str) -> _Kernel:

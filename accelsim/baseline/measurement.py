@@ -36,8 +36,8 @@ class Timing(_Record):
     """Samples of one kernel in one state of the caches.
 
     loops: products in a row that make up one sample
-    samples_us: time per product and input vector, one for each sample, in the order taken
-    energy_uj: energy per input vector of a long run without flushing, or None if not measured
+    samples_us: time per inference, one for each sample, in the order taken
+    energy_uj: energy per inference of a long run without flushing, or None if not measured
     """
 
     cache: Cache
@@ -64,7 +64,7 @@ class KernelTimings(_Record):
     """One way to multiply, in all states of the caches that apply.
 
     weight_bytes: all arrays of the matrix in this form
-    overhead_us: time per input vector of timer and call alone, measured on a matrix of one element
+    overhead_us: time per inference of timer and call alone, measured on a matrix of one element
     """
 
     kernel: Literal["dense BLAS", "sparse CSR"]
@@ -79,12 +79,16 @@ class KernelTimings(_Record):
 
 
 class LayerTimings(_Record):
-    """A layer's kernels; `inputs` says whether activations were given or drawn."""
+    """A layer's kernels; `inputs` says whether activations were given or drawn.
+
+    vectors: input vectors per inference, as columns of one product (1 for a fully connected layer)
+    """
 
     name: str
     n_in: Count
     n_out: Count
     nonzeros: int = Field(ge=0)
+    vectors: Count = 1
     inputs: Literal["given", "drawn"]
     kernels: Annotated[tuple[KernelTimings, ...], Field(min_length=1)]
 
@@ -108,7 +112,7 @@ class Measurement(_Record):
     layers: tuple[LayerTimings, ...]
 
     def rows(self) -> list[BaselineRow]:
-        """List a row per layer, kernel and cache state: median time and energy per input vector."""
+        """List a row per layer, kernel and cache state: median time and energy per inference."""
         return [
             self._row(layer, kernel, timing)
             for layer in self.layers
@@ -126,17 +130,17 @@ class Measurement(_Record):
             latency_us=timing.median_us,
             energy_uj=timing.energy_uj,
             source=f"measured by accelsim, {self.date_utc:%Y-%m-%d}; {kernel.package}",
-            note=self._note(kernel, timing),
+            note=self._note(layer, kernel, timing),
         )
 
-    def _note(self, kernel: KernelTimings, timing: Timing) -> str:
+    def _note(self, layer: LayerTimings, kernel: KernelTimings, timing: Timing) -> str:
         spread = f"{timing.percentile_us(10):.4g} to {timing.percentile_us(90):.4g} µs"
         threads = self.device.threads if kernel.kernel == "dense BLAS" else "one thread"
         parts = [
             _CACHES[timing.cache],
             f"median of {len(timing.samples_us)}, least {timing.min_us:.4g}, p10 to p90 {spread}",
             f"batch {self.batch}",
-            "float32 product only",
+            f"float32 product{f' of {layer.vectors} vectors' if layer.vectors > 1 else ''} only",
             threads,
         ]
         if timing.cache == "flushed" and self.device.cache_assumed:

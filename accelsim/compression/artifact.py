@@ -33,11 +33,13 @@ from accelsim.compression.layer import (
 from accelsim.compression.sparse import UInt8
 from accelsim.errors import FileFormatError, InputError
 from accelsim.files import write_atomically
+from accelsim.network.graph import Graph
 from accelsim.network.layers import MAX_DIMENSION, Activation
 from accelsim.validation import first_problem
 
 _DTYPES = {"float32": "F32", "uint8": "U8", "uint64": "U64"}
-SCHEMA = "1"
+# 2 adds `graph` and `constants`; a network of fully connected layers in a row is still written as 1.
+SCHEMA, GRAPH_SCHEMA = "1", "2"
 SCHEMA_KEY = "accelsim.schema"
 MANIFEST_KEY = "accelsim.manifest"
 DIGEST_KEY = "accelsim.sha256"
@@ -78,6 +80,11 @@ class _Manifest(BaseModel):
     layers: list[_Layer]
 
 
+class _GraphManifest(_Manifest):
+    graph: Graph
+    constants: dict[str, _Tensor]
+
+
 def save(network: CompressedNetwork, path: str | Path) -> Path:
     """Write the artifact (activations are not part of it) and return its path.
 
@@ -99,24 +106,40 @@ def save(network: CompressedNetwork, path: str | Path) -> Path:
         parts = _layer_tensors(layer)
         tensors |= {f"{layer.name}/{part}": array for part, array in parts.items()}
         layers.append(_describe(layer, parts))
+    constants = network.flow.constants
+    tensors |= {_constant(name): array for name, array in constants.items()}
+    schema = SCHEMA if network.graph is None else GRAPH_SCHEMA
     try:
-        manifest = _Manifest(
-            name=network.name,
-            chained=network.chained,
-            provenance=dict(network.provenance),
-            layers=layers,
-        ).model_dump_json()
+        manifest = _manifest(network, layers).model_dump_json()
     except ValueError as error:  # pydantic's, for what JSON or UTF-8 cannot hold
         line = " ".join(str(error).split())
         raise InputError(f"{path}: cannot write: name or provenance: {line}") from None
     metadata = {
-        SCHEMA_KEY: SCHEMA,
+        SCHEMA_KEY: schema,
         MANIFEST_KEY: manifest,
-        DIGEST_KEY: _digest(SCHEMA.encode() + manifest.encode()),
+        DIGEST_KEY: _digest(schema.encode() + manifest.encode()),
     }
     content = _safetensors(tensors, metadata)
     write_atomically(path, lambda temporary: _write(temporary, content))
     return path
+
+
+def _manifest(network: CompressedNetwork, layers: list[_Layer]) -> _Manifest:
+    manifest = _Manifest(
+        name=network.name,
+        chained=network.chained,
+        provenance=dict(network.provenance),
+        layers=layers,
+    )
+    if network.graph is None:
+        return manifest
+    constants = {name: _fingerprint(array) for name, array in network.flow.constants.items()}
+    return _GraphManifest(**dict(manifest), graph=network.graph, constants=constants)
+
+
+def _constant(name: str) -> str:
+    """The tensor of a constant; no part of a layer is called so."""
+    return f"{name}/constant"
 
 
 def _safetensors(tensors: dict[str, Any], metadata: dict[str, str]) -> list[bytes]:
@@ -150,7 +173,11 @@ def load_artifact(path: str | Path) -> CompressedNetwork:
     path = Path(path)
     tensors, metadata = _read_file(path)
     manifest = _read_manifest(path, metadata)
+    graph, described = None, {}
+    if isinstance(manifest, _GraphManifest):
+        graph, described = manifest.graph, manifest.constants
     wanted = {f"{layer.name}/{part}" for layer in manifest.layers for part in layer.tensors}
+    wanted |= {_constant(name) for name in described}
     if wanted != set(tensors):
         odd = sorted(wanted ^ set(tensors))[0]
         raise _damaged(path, f"tensor '{odd}' is not both in the file and in its manifest")
@@ -165,9 +192,18 @@ def load_artifact(path: str | Path) -> CompressedNetwork:
             layers.append(_rebuild(layer, parts))
         except (InputError, ValueError) as error:
             raise _damaged(path, f"layer '{layer.name}': {error}") from None
+    constants = {name: tensors[_constant(name)] for name in described}
+    for name, array in constants.items():
+        if array.dtype != np.float32 or _fingerprint(array) != described[name]:
+            raise _damaged(path, f"constant '{name}' does not match its checksum")
     try:
         return CompressedNetwork(
-            manifest.name, tuple(layers), chained=manifest.chained, provenance=manifest.provenance
+            manifest.name,
+            tuple(layers),
+            chained=manifest.chained,
+            provenance=manifest.provenance,
+            graph=graph,
+            constants=constants,
         )
     except InputError as error:
         raise _damaged(path, str(error)) from None
@@ -307,22 +343,21 @@ def _read_manifest(path: Path, metadata: dict[str, str]) -> _Manifest:
         raise FileFormatError(
             f"{path}: metadata '{SCHEMA_KEY}' is missing: this is not an artifact of `accelsim compress`"
         )
-    if schema != SCHEMA:
+    if schema not in (SCHEMA, GRAPH_SCHEMA):
         raise FileFormatError(
-            f"{path}: schema {schema!r} is not known (this version reads {SCHEMA}): "
-            "update accelsim or compress the network again"
+            f"{path}: schema {schema!r} is not known (this version reads {SCHEMA} and "
+            f"{GRAPH_SCHEMA}): update accelsim or compress the network again"
         )
+    kind = _Manifest if schema == SCHEMA else _GraphManifest
     manifest = metadata.get(MANIFEST_KEY, "")
     if metadata.get(DIGEST_KEY) != _digest(schema.encode() + manifest.encode()):
         raise _damaged(path, "the manifest does not match its checksum")
     if set(metadata) != {SCHEMA_KEY, MANIFEST_KEY, DIGEST_KEY}:
         raise _damaged(path, "the metadata holds unknown keys")
     try:
-        return _Manifest.model_validate_json(manifest)
+        return kind.model_validate_json(manifest)
     except ValidationError as error:
-        raise _damaged(
-            path, f"manifest: {first_problem(error, list(_Manifest.model_fields))}"
-        ) from None
+        raise _damaged(path, f"manifest: {first_problem(error, list(kind.model_fields))}") from None
 
 
 def _damaged(path: Path, what: str) -> FileFormatError:

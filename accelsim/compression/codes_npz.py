@@ -10,8 +10,9 @@ from accelsim.compression.layer import CompressedLayer, CompressedNetwork
 from accelsim.compression.recipe import Recipe
 from accelsim.compression.sparse import append_column, sparse_codes
 from accelsim.errors import FileFormatError, NetworkError
+from accelsim.network.arrays import Float32, as_finite_float32
 from accelsim.network.files import naming_file
-from accelsim.network.layers import Activation, Float32, as_finite_float32
+from accelsim.network.layers import Activation
 from accelsim.network.npz import read_arrays
 from accelsim.network.npz_layers import Group, layer_arrays
 from accelsim.provenance import software_versions

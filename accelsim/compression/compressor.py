@@ -1,5 +1,6 @@
 """A network through pruning, weight sharing and coding."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,6 +59,8 @@ def compress(
         layers=tuple(layers),
         activations=_activations(network, recipe.seed),
         chained=network.chained,
+        graph=network.graph,
+        constants=network.constants,
         provenance={
             **software_versions(),
             "source": network.source,
@@ -188,9 +191,10 @@ def _codebook(
 
 def _activations(network: Network, seed: int) -> dict[str, Float32]:
     """Given activations, plus drawn ones for shape-only layers that state a density."""
-    drawn = {
-        layer.name: draw_activations(layer.name, layer.n_in, layer.activation_density, seed)
-        for layer in network.layers
-        if layer.weights is None and layer.activation_density is not None
-    }
+    drawn = {}
+    for layer in network.layers:
+        if layer.weights is None and layer.activation_density is not None:
+            shape = network.flow.input_shape(network.flow.graph.step_of(layer.name))
+            values = draw_activations(layer.name, math.prod(shape), layer.activation_density, seed)
+            drawn[layer.name] = values.reshape(shape)
     return drawn | dict(network.activations)

@@ -83,7 +83,10 @@ def _uncompressed(network: Network, file_bytes: int | None) -> Inspection:
         else "shape-only",
         layers=[_describe(layer) for layer in network.layers],
         dense_bytes=4
-        * sum(layer.n_weights + layer.n_out * layer.has_bias for layer in network.layers),
+        * (
+            sum(layer.n_weights + layer.n_out * layer.has_bias for layer in network.layers)
+            + sum(values.size for values in network.flow.constants.values())
+        ),
         size_bytes=None,
         compression_ratio=None,
         paper_compression_ratio=None,

@@ -44,15 +44,12 @@ class HuffmanTable:
     def words(self) -> NDArray[np.uint64]:
         """uint64[alphabet] code words, right-aligned."""
         words = np.zeros(self.lengths.size, dtype=np.uint64)
-        word = 0
-        length = 0
-        for symbol in np.lexsort((np.arange(self.lengths.size), self.lengths)):
-            if self.lengths[symbol] == 0:
-                continue
-            word <<= int(self.lengths[symbol]) - length
-            length = int(self.lengths[symbol])
-            words[symbol] = word
-            word += 1
+        used = np.flatnonzero(self.lengths)
+        used = used[np.argsort(self.lengths[used], kind="stable")]
+        spare = MAX_CODE_LENGTH - self.lengths[used].astype(np.int64)
+        # A word stands for all words of full length that begin with it, and follows those before.
+        shares = 1 << spare
+        words[used] = (np.cumsum(shares) - shares) >> spare
         return words
 
     @cached_property

@@ -18,7 +18,9 @@ from accelsim.compression.sizes import LayerSizes
 from accelsim.compression.sparse import Float32, SparseCodes, UInt8
 from accelsim.errors import NetworkError
 from accelsim.kernels import csc
-from accelsim.network.layers import Activation, check_activations, check_chain, check_layer_names
+from accelsim.network.flow import Flow, flow_of, same_constants
+from accelsim.network.graph import Graph
+from accelsim.network.layers import Activation
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,7 @@ class StoredLayer:
 
 @dataclass(frozen=True, eq=False)
 class CompressedLayer:
-    """Codebook and sparse codes of a fully connected layer, PE-independent.
+    """Codebook and sparse codes of a layer's matrix, PE-independent.
 
     codebook: float32[2**code_bits], entry 0 is 0.0
     sparse: columns 0 .. n_in - 1 are the inputs; column n_in, if `bias_coded`, is the bias
@@ -116,7 +118,7 @@ class CompressedLayer:
 
 @dataclass(frozen=True, eq=False)
 class CompressedNetwork:
-    """Compressed layers in order; see `accelsim.network.Network` for `activations` and `chained`.
+    """Compressed layers and their flow; see `accelsim.network.Network` for the other fields.
 
     provenance: how it was made (versions, recipe, source), strings and numbers only.
     Raises NetworkError for duplicate names, layers or activations that do not fit, and for softmax
@@ -128,15 +130,15 @@ class CompressedNetwork:
     activations: Mapping[str, Float32] = field(default_factory=dict)
     chained: bool = True
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    graph: Graph | None = None
+    constants: Mapping[str, Float32] = field(default_factory=dict)
+    flow: Flow = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
-        check_layer_names(self.name, [layer.name for layer in self.layers])
-        if self.chained:
-            check_chain([(layer.name, layer.n_out, layer.n_in) for layer in self.layers])
-            _check_softmax(self.layers)
-        inputs = {layer.name: layer.n_in for layer in self.layers}
-        object.__setattr__(self, "activations", check_activations(inputs, self.activations))
+        flow = flow_of(self.name, self.layers, self.graph, self.constants, chained=self.chained)
+        object.__setattr__(self, "flow", flow)
+        object.__setattr__(self, "activations", flow.check_activations(self.activations))
 
     def layer(self, name: str) -> CompressedLayer:
         """The layer of that name; NetworkError if there is none."""
@@ -153,18 +155,11 @@ class CompressedNetwork:
             and (self.name, self.chained) == (other.name, other.chained)
             and dict(self.provenance) == dict(other.provenance)
             and self.layers == other.layers
+            and self.graph == other.graph
+            and same_constants(self.flow.constants, other.flow.constants)
         )
 
     __hash__ = None  # type: ignore[assignment]  # compared by content, so not a key
-
-
-def _check_softmax(layers: tuple[CompressedLayer, ...]) -> None:
-    for layer in layers[:-1]:
-        if layer.activation == "softmax":
-            raise NetworkError(
-                f"layer '{layer.name}': softmax stands before the last layer: "
-                "it is computed by the host and is supported at the end only"
-            )
 
 
 def _same_fields(one: CompressedLayer, other: CompressedLayer) -> bool:

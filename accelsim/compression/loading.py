@@ -5,6 +5,7 @@ from pathlib import Path
 from accelsim.compression.artifact import load_artifact
 from accelsim.compression.codes_npz import has_codes, load_codes_npz
 from accelsim.compression.layer import CompressedNetwork
+from accelsim.compression.net_file import load_net
 from accelsim.network.importers import load_network, resolve_network
 from accelsim.network.layers import Network
 from accelsim.network.npz import array_names
@@ -17,6 +18,7 @@ def load(path: str | Path) -> Network | CompressedNetwork:
     * `.npz`: dense layers (weights, bias, activations), or compressed ones (codes, codebook, ...)
     * `.safetensors`: an artifact of `accelsim compress`, or dense fully connected layers
     * `.onnx`: fully connected networks
+    * `.net`: a network as the Deep Compression authors publish it, with its `.prototxt` beside it
     * `.toml`: shape-only networks, whose weights and activations are drawn when compressed
 
     Raises InputError or one of its kinds, naming the file, the field and the remedy.
@@ -27,4 +29,6 @@ def load(path: str | Path) -> Network | CompressedNetwork:
         return load_artifact(path)
     if suffix == ".npz" and has_codes(array_names(path)):
         return load_codes_npz(path)
+    if suffix == ".net":
+        return load_net(path)
     return load_network(path)

@@ -124,20 +124,31 @@ def _weight_stream_bits(layer: "CompressedLayer") -> int:
     return layer.stored.code_table.coded_bits(counts)
 
 
+# Sums that hold what is kept uncompressed, too.
+WITH_CONSTANTS = ("dense_bits", "fixed_bits", "total_bits")
+
+
 @dataclass(frozen=True)
 class NetworkSizes:
-    """Sizes of a whole network: the sums, and the two ratios."""
+    """Sizes of a whole network: the sums, and the two ratios.
+
+    constants_bits: numbers beside the layers that are kept as float32 (scales, peepholes)
+    """
 
     layers: tuple[tuple[str, LayerSizes], ...]
+    constants_bits: int = 0
 
     @classmethod
     def of(cls, network: "CompressedNetwork") -> "NetworkSizes":
         """Count a compressed network."""
-        return cls(tuple((layer.name, layer.sizes) for layer in network.layers))
+        constants = sum(values.size for values in network.flow.constants.values())
+        layers = tuple((layer.name, layer.sizes) for layer in network.layers)
+        return cls(layers, FLOAT_BITS * constants)
 
     def total(self, what: str) -> int:
-        """Sum of one field of `LayerSizes` over the layers."""
-        return sum(getattr(sizes, what) for _, sizes in self.layers)
+        """Sum of one field of `LayerSizes` over the layers, with what is kept uncompressed."""
+        beside = self.constants_bits if what in WITH_CONSTANTS else 0
+        return beside + sum(int(getattr(sizes, what)) for _, sizes in self.layers)
 
     @property
     def compression_ratio(self) -> float:

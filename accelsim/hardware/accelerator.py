@@ -19,9 +19,15 @@ from accelsim.validation import closest, first_problem
 
 MAX_TOML_BYTES = 2**20
 PRESETS = Path(__file__).parent / "presets"
+# These say how Huffman streams are written and decoded. The parameters of a single design are not
+# among them: a sweep over designs may set them all.
+HUFFMAN_FIELDS = ("decoder_placement", "decoder_design", "huffman_alphabet", "sub_streams")
 
 DecoderName: TypeAlias = Literal["fixed", "huffman", "dense"]
-Overflow: TypeAlias = Literal["error", "grow", "stream"]
+Placement: TypeAlias = Literal["inline", "load", "shared"]
+DesignName: TypeAlias = Literal["bit_serial", "one_symbol", "pair", "two_level", "multi_symbol"]
+Alignment: TypeAlias = Literal["bit", "byte", "row"]
+Overflow: TypeAlias = Literal["error", "grow", "stream", "blocks", "chips"]
 
 
 def _number(value: Any) -> Any:
@@ -34,7 +40,7 @@ def _text(value: Any) -> Any:
 
 
 TableName: TypeAlias = Annotated[str, BeforeValidator(_text)]
-WordBits: TypeAlias = Annotated[Literal[16, 32], BeforeValidator(_number)]
+WordBits: TypeAlias = Annotated[Literal[8, 16, 32], BeforeValidator(_number)]
 
 
 class Accelerator(BaseModel):
@@ -48,11 +54,26 @@ class Accelerator(BaseModel):
     arithmetic_bits: width of weights, activations and accumulators (fixed point)
     activation_frac_bits: fraction bits of every layer's output; None lets each layer have as many as
         its values leave room for
-    decoder: `fixed` entries, `huffman` streams decoded by each PE, or `dense` weights, all of them
+    decoder: `fixed` entries, `huffman` streams, or `dense` weights, all of them
+    decoder_placement: Huffman streams are decoded by each PE (`inline`), by one decoder for
+        `shared_by` PEs (`shared`), or on their way from DRAM into the SRAM (`load`)
+    decoder_design: how a Huffman decoder works; see docs/machine.md, Decoders
+    huffman_alphabet: a symbol each for code and run (`separate`), or one for the pair (`joint`)
+    bits_per_cycle: bits that a `bit_serial` decoder takes per cycle
+    first_level_bits: width of the first table of a `two_level` decoder
+    entries_per_cycle, window_bits: most entries, and bits, that a `multi_symbol` decoder takes per cycle
+    sub_streams: parts of each column that have a decoder each
+    shared_by: PEs that one decoder serves (`shared`, `load`)
+    column_alignment: columns begin at any bit, at a byte, or at a weight-SRAM row
+    multipliers: entries that a PE's datapath takes per cycle
+    row_buffer_rows: weight-SRAM rows that a PE holds; all but one are prefetched
+    sram_latency_cycles: wait for a row that is not in the buffer; 0 if rows always come in time
     weights_in: `sram`, or `dram` to stream every layer's weights and pointers for each input
     max_code_length: longest Huffman word of the on-chip streams, in bits
     *_sram_bytes: capacity per PE
-    overflow: what happens when a layer does not fit: `error`, `grow` the memories, `stream` from DRAM
+    overflow: what happens when a layer does not fit: `error`, `grow` the memories, `stream` weights and
+        activations from DRAM, do it in `blocks` of columns, or spread it over more `chips`
+    vector_lanes: lanes of the vector unit (pooling, sums, cells); None: as many as PEs
     technology, dram: names of tables in accelsim/hardware/technologies, or paths
     """
 
@@ -69,12 +90,26 @@ class Accelerator(BaseModel):
     activation_frac_bits: int | None = Field(default=None, ge=0, le=30)
     clock_mhz: float = Field(ge=0.001, le=100_000)
     decoder: DecoderName
+    decoder_placement: Placement = "inline"
+    decoder_design: DesignName = "pair"
+    huffman_alphabet: Literal["separate", "joint"] = "separate"
+    bits_per_cycle: int = Field(default=1, ge=1, le=64)
+    first_level_bits: int = Field(default=8, ge=1, le=15)
+    entries_per_cycle: int = Field(default=2, ge=1, le=16)
+    window_bits: int = Field(default=12, ge=1, le=24)
+    sub_streams: int = Field(default=1, ge=1, le=16)
+    shared_by: int = Field(default=4, ge=1, le=65536)
+    column_alignment: Alignment = "bit"
+    multipliers: int = Field(default=1, ge=1, le=16)
+    row_buffer_rows: int = Field(default=1, ge=1, le=64)
+    sram_latency_cycles: int = Field(default=0, ge=0, le=64)
     weights_in: Literal["sram", "dram"] = "sram"
     max_code_length: int = Field(default=11, ge=8, le=15)
     weight_sram_bytes: int = Field(ge=1, le=2**40)
     pointer_sram_bytes: int = Field(ge=1, le=2**40)
     activation_sram_bytes: int = Field(ge=1, le=2**40)
     overflow: Overflow = "error"
+    vector_lanes: int | None = Field(default=None, ge=1, le=65536)
     technology: TableName
     dram: TableName
 
@@ -87,15 +122,51 @@ class Accelerator(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _only_huffman_streams_are_decoded(self) -> "Accelerator":
+        if self.decoder == "huffman":
+            return self
+        for field in HUFFMAN_FIELDS:
+            if getattr(self, field) != type(self).model_fields[field].default:
+                raise ValueError(
+                    f"{field}={getattr(self, field)} is for Huffman streams, but "
+                    f"decoder={self.decoder}: set decoder=huffman, or leave {field} out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _columns_of_fixed_width_align_to_rows(self) -> "Accelerator":
+        streams_in_sram = self.decoder == "huffman" and self.decoder_placement != "load"
+        if self.column_alignment == "byte" and not streams_in_sram:
+            raise ValueError(
+                f"column_alignment=byte is for Huffman streams in the weight SRAM, and with "
+                f"decoder={self.decoder}, decoder_placement={self.decoder_placement} there are none: "
+                "set column_alignment=row or bit"
+            )
+        return self
+
     @property
     def entry_bits(self) -> int:
         """Bits of one fixed-width entry."""
         return self.code_bits + self.run_bits
 
     @property
+    def lanes(self) -> int:
+        """Lanes of the vector unit."""
+        return self.pes if self.vector_lanes is None else self.vector_lanes
+
+    @property
     def cycle_us(self) -> float:
         """Length of a clock cycle in microseconds."""
         return 1.0 / self.clock_mhz
+
+    def with_decoder(self, decoder: DecoderName) -> "Accelerator":
+        """This machine with another decoder, without what only Huffman streams have."""
+        if decoder == "huffman":
+            return self.replace(decoder=decoder)
+        defaults = {field: type(self).model_fields[field].default for field in HUFFMAN_FIELDS}
+        alignment = "bit" if self.column_alignment == "byte" else self.column_alignment
+        return self.replace(decoder=decoder, column_alignment=alignment, **defaults)
 
     def replace(self, **overrides: Any) -> "Accelerator":
         """This machine with some fields changed. Raises HardwareError naming a wrong field."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from accelsim.hardware.decoders.unit import DecoderUse
+
 
 @dataclass(frozen=True)
 class Counters:
@@ -17,7 +19,7 @@ class Counters:
     entries: entries processed, padding included; padding_entries: those of them that do no work
     multiplies: entries that go through the multiplier (all but words of an exact bias)
     codebook_reads: entries whose code is looked up in the codebook
-    table_lookups: reads of Huffman decoding tables
+    decoder: reads of decoding tables, and shifts, of all decoders
     activation_reads, activation_writes: words of the activation SRAM
     queue_pushes: activations written into (and read from) queues
     dram_bytes: bytes moved from and to DRAM
@@ -36,7 +38,7 @@ class Counters:
     padding_entries: int
     multiplies: int
     codebook_reads: int
-    table_lookups: int
+    decoder: DecoderUse
     activation_reads: int
     activation_writes: int
     queue_pushes: int

@@ -11,7 +11,7 @@ MEMORIES = ("weight", "pointer", "activation")
 
 
 class LayerNeed(NamedTuple):
-    """Bytes per PE that a layer needs in each memory."""
+    """Bytes per PE that a step needs in each memory; `name` is that of its layer if it has one."""
 
     name: str
     weight: int
@@ -21,9 +21,11 @@ class LayerNeed(NamedTuple):
 
 @dataclass(frozen=True)
 class Memories:
-    """Capacities in bytes per PE, after `overflow` has been dealt with; `streamed` layers use DRAM.
+    """Capacities in bytes per PE, after `overflow` has been dealt with.
 
-    grown: memories that were made larger than the machine states.
+    streamed: layers whose weights and pointers come from DRAM
+    blocked: layers that are done in blocks of columns, one block after the other from DRAM
+    grown: memories that were made larger than the machine states
     """
 
     weight_bytes: int
@@ -32,20 +34,17 @@ class Memories:
     pointer_bits: int
     streamed: frozenset[str]
     grown: tuple[str, ...]
+    blocked: frozenset[str] = frozenset()
 
 
-def layer_need(
-    name: str, n_out: int, n_in: int, decoded: DecodedLayer, machine: Accelerator, has_bias: bool
-) -> LayerNeed:
-    """Weights of the fullest PE in whole rows; its pointers; both activation vectors."""
-    lines = -(-n_in // machine.pes)
+def weight_need(
+    n_in: int, decoded: DecodedLayer, machine: Accelerator, *, has_bias: bool
+) -> tuple[int, int]:
+    """Bytes per PE of a layer's weights (those of the fullest PE, in whole rows) and pointers."""
     pointers = pointers_per_pe(n_in, machine.pes, has_bias)
-    words = lines + int(has_bias) + -(-n_out // machine.pes)
-    return LayerNeed(
-        name,
-        weight=_bytes(int(decoded.sram_rows.max()) * machine.row_bits),
-        pointer=_bytes(pointers * decoded.pointer_bits),
-        activation=_bytes(words * machine.arithmetic_bits),
+    return (
+        _bytes(int(decoded.sram_rows.max()) * machine.row_bits),
+        _bytes(pointers * decoded.pointer_bits),
     )
 
 
@@ -58,47 +57,62 @@ def pointers_per_pe(n_in: int, pes: int, has_bias: bool) -> int:
     return columns + 1
 
 
-def allocate(needs: list[LayerNeed], pointer_bits: int, machine: Accelerator) -> Memories:
-    """Apply the machine's `overflow` rule. Raises CapacityError if it is `error` and a layer is too big.
+def activation_bytes(words: int, machine: Accelerator) -> int:
+    """Bytes of so many words of activations."""
+    return _bytes(words * machine.arithmetic_bits)
 
-    Layers are resident one at a time: each must fit alone. With `weights_in="dram"` the weight and
-    pointer SRAMs are only buffers, whatever the need.
+
+def allocate(needs: list[LayerNeed], pointer_bits: int, machine: Accelerator) -> Memories:
+    """Apply the machine's `overflow` rule to what each step needs.
+
+    Steps are resident one at a time: each must fit alone. With `weights_in="dram"` the weight and
+    pointer SRAMs are only buffers, whatever the need. Activations that may go to DRAM are no longer
+    among the needs (see `tensors.spill`). Raises CapacityError for what does not fit.
     """
     capacity = {memory: int(getattr(machine, f"{memory}_sram_bytes")) for memory in MEMORIES}
-    resident = MEMORIES if machine.weights_in == "sram" else ("activation",)
-    streamed = {need.name for need in needs if machine.weights_in == "dram"}
+    from_dram: set[str] = set()
+    if machine.weights_in == "dram":
+        from_dram = {need.name for need in needs if need.weight or need.pointer}
     grown = []
-    for memory in resident:
+    outside = set(from_dram)
+    for memory in MEMORIES:
         for need in needs:
             wanted = getattr(need, memory)
-            if wanted <= capacity[memory]:
+            if wanted <= capacity[memory] or (memory != "activation" and need.name in from_dram):
                 continue
-            if machine.overflow == "error":
+            if machine.overflow == "grow":
+                capacity[memory] = wanted
+                grown.append(memory)
+            elif machine.overflow in ("stream", "blocks") and memory != "activation":
+                outside.add(need.name)
+            else:
                 raise CapacityError(
                     _too_small(need.name, memory, wanted, capacity[memory], machine)
                 )
-            if machine.overflow == "stream":
-                streamed.add(need.name)
-                continue
-            capacity[memory] = wanted
-            grown.append(memory)
+    blocks = machine.overflow == "blocks"
     return Memories(
         weight_bytes=capacity["weight"],
         pointer_bytes=capacity["pointer"],
         activation_bytes=capacity["activation"],
         pointer_bits=pointer_bits,
-        streamed=frozenset(streamed),
+        streamed=frozenset(from_dram if blocks else outside),
         grown=tuple(dict.fromkeys(grown)),
+        blocked=frozenset(outside - from_dram if blocks else ()),
     )
 
 
 def _too_small(layer: str, memory: str, wanted: int, capacity: int, machine: Accelerator) -> str:
     # Every PE has a pointer to every column, so more PEs do not make pointers fewer.
     more = "or " if memory == "pointer" else "more pes, or "
+    remedies = {
+        "weight": "overflow=grow (larger SRAM), overflow=stream or blocks (from DRAM), ",
+        "pointer": "overflow=grow (larger SRAM), overflow=stream or blocks (from DRAM), ",
+        "activation": "overflow=grow (larger SRAM), overflow=stream (from DRAM), ",
+    }
     return (
         f"layer '{layer}' needs {wanted:,} bytes of {memory} SRAM per PE, but machine "
-        f"'{machine.name}' with {machine.pes} PEs has {capacity:,}: set overflow=grow (larger SRAM), "
-        f"overflow=stream (from DRAM), {more}{memory}_sram_bytes={wanted}"
+        f"'{machine.name}' with {machine.pes} PEs has {capacity:,}: set {remedies[memory]}"
+        f"{more}{memory}_sram_bytes={wanted}"
     )
 
 

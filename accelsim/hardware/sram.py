@@ -50,15 +50,32 @@ def sram(table: Path, node_nm: int, capacity_bytes: int, width_bits: int) -> Sra
     return _sram(table_version(table), node_nm, capacity_bytes, width_bits)
 
 
+def least_capacity(table: Path, node_nm: int, width_bits: int) -> int:
+    """Bytes of the smallest SRAM that the grid has at this width."""
+    grid = _grid(table_version(table), node_nm)
+    return _capacities(grid, _width_parts(grid, width_bits))[0]
+
+
+def _width_parts(grid: Grid, width_bits: int) -> list[tuple[int, float]]:
+    """The widths to interpolate between, and their weights; none above the grid."""
+    widths = sorted({width for _, width in grid})
+    width = max(width_bits, widths[0])
+    return _between(widths, width) if width <= widths[-1] else []
+
+
+def _capacities(grid: Grid, width_parts: list[tuple[int, float]]) -> list[int]:
+    """Wide SRAMs start at larger capacities: only those count that have all widths needed."""
+    return sorted({c for c, _ in grid if all((c, w) in grid for w, _ in width_parts)})
+
+
 @cache
 def _sram(version: TableVersion, node_nm: int, capacity_bytes: int, width_bits: int) -> Sram:
     table = version.path
     grid = _grid(version, node_nm)
     widths = sorted({width for _, width in grid})
     width = max(width_bits, widths[0])
-    width_parts = _between(widths, width) if width <= widths[-1] else []
-    # Wide SRAMs start at larger capacities: only those count that have all widths needed.
-    capacities = sorted({c for c, _ in grid if all((c, w) in grid for w, _ in width_parts)})
+    width_parts = _width_parts(grid, width_bits)
+    capacities = _capacities(grid, width_parts)
     capacity = max([capacity_bytes, *capacities[:1]])
     if not width_parts or not capacities or capacity > capacities[-1]:
         fits = bool(width_parts and capacities)

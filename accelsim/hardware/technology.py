@@ -1,21 +1,21 @@
-"""Technology tables: energy per action, power per cycle, area, DRAM; every number with its source."""
+"""Technology tables: energy per action, power per cycle, area; every number with its source."""
 
-import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from accelsim.errors import TechnologyError
-from accelsim.hardware.sram import Sram, TableVersion, sram, table_version
-from accelsim.network.files import first_line
-from accelsim.validation import closest, first_problem
+from accelsim.hardware.dram import TABLES, Dram, dram
+from accelsim.hardware.sram import Sram, TableVersion, least_capacity, sram, table_version
+from accelsim.hardware.table_files import read_toml, validated
+from accelsim.validation import closest
 
-TABLES = Path(__file__).parent / "technologies"
+__all__ = ["TABLES", "Action", "Area", "Cell", "Dram", "Power", "Technology", "dram", "technology"]
+
 BUNDLED_GRID = "sram_cacti.csv"
 Status: TypeAlias = Literal["published", "cacti", "simulated", "derived", "estimate"]
-Model = TypeVar("Model", bound=BaseModel)
 
 # What no run can do without. Words of other widths need actions of their own.
 REQUIRED = {
@@ -58,26 +58,18 @@ class Area(_Row):
     per: Literal["pe", "lnzd_node"]
 
 
-class Dram(BaseModel):
-    """One DRAM channel."""
+class Cell(_Row):
+    """One bit of logic that is sized by its width: area, and leakage of what it stores."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    energy_pj_per_bit: float = Field(gt=0, allow_inf_nan=False)
-    energy_source: str = Field(min_length=1)
-    bandwidth_gbyte_per_s: float = Field(gt=0, allow_inf_nan=False)
-    bandwidth_source: str = Field(min_length=1)
-    latency_ns: float = Field(ge=0, allow_inf_nan=False)
-    latency_source: str = Field(min_length=1)
-    status: Status
-
-    def transfer_us(self, n_bytes: float) -> float:
-        """Time of one long sequential transfer."""
-        return self.latency_ns / 1e3 + n_bytes / (self.bandwidth_gbyte_per_s * 1e3)
+    area_um2: float = Field(ge=0, allow_inf_nan=False)
+    leakage_nw: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
 
 class Technology(BaseModel):
-    """A process node: tables of actions, standing power and area, and where SRAMs come from."""
+    """A process node: tables of actions, standing power and area, and where SRAMs come from.
+
+    cells: what decoders of streams are built of
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -87,6 +79,7 @@ class Technology(BaseModel):
     actions: dict[str, Action]
     power: dict[str, Power]
     area: dict[str, Area]
+    cells: dict[str, Cell] = {}
     file: Path = TABLES
 
     def action(self, name: str) -> Action:
@@ -94,6 +87,16 @@ class Technology(BaseModel):
         if name not in self.actions:
             raise _missing(self.file, "actions", name)
         return self.actions[name]
+
+    def cell(self, name: str) -> Cell:
+        """The cell of that name; TechnologyError if the table has none."""
+        if name not in self.cells:
+            raise _missing(self.file, "cells", name)
+        return self.cells[name]
+
+    def least_sram_bytes(self, width_bits: int) -> int:
+        """Capacity of the smallest SRAM of this width in this node."""
+        return least_capacity(self.sram_table, self.node_nm, width_bits)
 
     def sram_macro(self, capacity_bytes: int, width_bits: int) -> Sram:
         """An SRAM in this node; TechnologyError outside the grid."""
@@ -119,10 +122,10 @@ def technology(name: str) -> Technology:
 @cache
 def _technology(version: TableVersion) -> Technology:
     path = version.path
-    fields = _read(path)
+    fields = read_toml(path)
     if "file" in fields:
         raise TechnologyError(f"{path}: unknown field 'file': remove it")
-    loaded = _validated(Technology, fields | {"file": path}, path)
+    loaded = validated(Technology, fields | {"file": path}, path)
     for kind, names in REQUIRED.items():
         for name in names:
             if name not in getattr(loaded, kind):
@@ -132,46 +135,3 @@ def _technology(version: TableVersion) -> Technology:
 
 def _missing(path: Path, kind: str, name: str) -> TechnologyError:
     return TechnologyError(f"{path}: no {kind.removesuffix('s')} '{name}': add [{kind}.{name}]")
-
-
-def dram(name: str) -> Dram:
-    """A DRAM kind by name (in dram.toml), or the only one in a file. Raises TechnologyError."""
-    if name.endswith(".toml"):
-        return _only_dram(table_version(Path(name)))
-    return _named_dram(table_version(TABLES / "dram.toml"), name)
-
-
-@cache
-def _named_dram(version: TableVersion, name: str) -> Dram:
-    kinds = _read(version.path)
-    if name not in kinds:
-        raise TechnologyError(f"dram '{name}': no such kind{closest(name, list(kinds), 'kinds')}")
-    return _validated(Dram, kinds[name], version.path)
-
-
-@cache
-def _only_dram(version: TableVersion) -> Dram:
-    kinds = _read(version.path)
-    if len(kinds) != 1:
-        raise TechnologyError(
-            f"{version.path}: holds {len(kinds)} tables: give one DRAM kind in the file"
-        )
-    return _validated(Dram, next(iter(kinds.values())), version.path)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise TechnologyError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise TechnologyError(f"{path}: not valid TOML: {first_line(error)}") from None
-
-
-def _validated(model: type[Model], fields: Any, path: Path) -> Model:
-    if not isinstance(fields, dict):
-        raise TechnologyError(f"{path}: holds a value outside any table: put it under a [name]")
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        raise TechnologyError(f"{path}: {first_problem(error, list(model.model_fields))}") from None

@@ -152,30 +152,3 @@ def decode_pairs(
         if ends[s] < 0:
             return False
     return True
-
-
-@jit
-def column_bits(
-    col_ptr: Array,
-    pe_ptr: Array,
-    code: Array,
-    run: Array,
-    code_lengths: Array,
-    run_lengths: Array,
-    bit_ptr: Array,
-) -> None:
-    """Bit address of each column in its PE's own stream.
-
-    col_ptr: int64[n_cols + 1, P]; pe_ptr: int64[P + 1]; bit_ptr: int64[n_cols + 1, P], filled.
-    """
-    n_cols = col_ptr.shape[0] - 1
-    for k in range(col_ptr.shape[1]):
-        bit = np.int64(0)
-        at = pe_ptr[k]
-        bit_ptr[0, k] = 0
-        for c in range(n_cols):
-            stop = pe_ptr[k] + col_ptr[c + 1, k]
-            while at < stop:
-                bit += np.int64(code_lengths[code[at]]) + np.int64(run_lengths[run[at]])
-                at += 1
-            bit_ptr[c + 1, k] = bit

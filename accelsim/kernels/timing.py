@@ -1,12 +1,12 @@
 """Cycle-exact timing of the PE array: one update per (broadcast, PE), never one per cycle.
 
-The rules are those of docs/machine.md. Arrays are PE-minor, so the inner loops are contiguous and
-vectorise.
+The rules are those of docs/machine.md.
 """
 
 import numpy as np
 
 from accelsim.kernels._jit import jit
+from accelsim.kernels.lanes import LANES, SERVICE
 from accelsim.kernels.types import Array
 
 
@@ -44,70 +44,84 @@ def scan_activations(
 
 
 @jit
-def tail_start(entries: Array, columns: Array, seen: Array) -> int:
+def tail_start(items: Array, idle: Array, columns: Array, seen: Array) -> int:
     """First broadcast of the shortest tail in which each PE that gets an entry at all gets one.
 
-    entries: uint[n_cols, P]; columns: int32[n_broadcasts]; seen: uint8[P], scratch.
+    items, idle: as in `LanePlan`; columns: int32[n]; seen: uint8[blocks, LANES], scratch.
     A layer ends in this tail, so only there has the end of each item to be looked at.
     """
-    seen[:] = 0
-    missing = seen.shape[0]
+    blocks = idle.shape[0]
+    seen[:] = idle
     j = columns.shape[0]
-    while j > 0 and missing > 0:
+    all_seen = np.uint8(0)
+    while j > 0 and all_seen == 0:
         j -= 1
-        for k in range(seen.shape[0]):
-            if seen[k] == 0 and entries[columns[j], k] > 0:
-                seen[k] = 1
-                missing -= 1
+        all_seen = np.uint8(1)
+        for block in range(blocks):
+            record = np.int64(columns[j]) * blocks + block
+            for k in range(LANES):
+                now = np.uint8(seen[block, k] | np.uint8(items[record, k] > 0))
+                seen[block, k] = now
+                all_seen = min(all_seen, now)
     return j
 
 
 @jit
 def array_timing(
-    service: Array,
-    entries: Array,
+    items: Array,
     columns: Array,
     gaps: Array,
-    queue_depth: int,
     tail: int,
-    ready: Array,
+    longest_lead: int,
+    lead: Array,
     peak: Array,
-) -> tuple[int, int, int]:
-    """Run the broadcast/queue recurrence over all items.
+    ready: Array,
+) -> tuple[int, int]:
+    """Run the broadcast/queue recurrence over the items of one vector, at least one.
 
-    service, entries: uint[n_cols, P]; columns, gaps: int32[n_broadcasts]; tail: from `tail_start`.
-    ready: int32[P] or int64[P] (the caller picks a width that holds the cycle count), filled with the
-    cycle in which each PE is free again; peak: same dtype, [queue_depth - 1], scratch.
-    Returns (cycle in which the last entry enters the datapath, or 0; stall cycles; first pop).
+    items: as in `LanePlan`; columns, gaps: int32[n]; tail: from `tail_start`.
+    lead: uint[blocks, LANES], scratch: cycles by which each PE's pop is later than the cycle after the
+    broadcast. The caller picks a dtype that holds queue_depth services of any items but the last;
+    longest_lead: the largest value of this dtype. peak: int64[queue_depth - 1], scratch.
+    ready: int64[blocks, LANES], filled with the cycle in which each PE is free again.
+    Returns (cycle in which the last entry enters the datapath, or 0; stall cycles).
     """
-    unit = ready.dtype.type
-    one = unit(1)
-    room = queue_depth - 1
-    ready[:] = 0
-    peak[:] = 0  # pops of the item `room` broadcasts ago, latest PE first; 0 blocks nothing
-    broadcast = one
-    stalls = unit(0)
-    last = unit(0)
-    first_pop = unit(0)
-    slot = 0
-    for j in range(columns.shape[0]):
-        column = columns[j]
-        free = unit(broadcast + one + unit(gaps[j]))
-        broadcast = max(free, unit(peak[slot] + one))
-        stalls = unit(stalls + broadcast - free)
-        earliest = unit(broadcast + one)
-        if j == 0:
-            first_pop = earliest
-        if j >= tail:
-            for k in range(ready.shape[0]):
-                if entries[column, k] > 0:
-                    end = unit(max(earliest, ready[k]) + unit(service[column, k]))
-                    last = max(last, unit(end - one))
+    unit = lead.dtype.type
+    blocks, room = lead.shape[0], peak.shape[0]
+    lead[:] = 0
+    peak[:] = 0  # latest pop of the item `room` broadcasts ago; 0 blocks nothing
+    broadcast = 2 + np.int64(gaps[0])
+    peak[0] = broadcast + 1
+    slot = 1 if room > 1 else 0
+    stalls = np.int64(0)
+    last = np.int64(0)
+    for j in range(1, columns.shape[0]):
+        free = broadcast + 1 + np.int64(gaps[j])
+        following = max(free, peak[slot] + 1)
+        stalls += following - free
+        passed = unit(min(following - broadcast, longest_lead))
         latest = unit(0)
-        for k in range(ready.shape[0]):
-            pop = max(earliest, ready[k])
-            latest = max(latest, pop)
-            ready[k] = pop + unit(service[column, k])
-        peak[slot] = latest
+        longest = unit(0)
+        for block in range(blocks):
+            record = np.int64(columns[j - 1]) * blocks + block
+            if j > tail:
+                for k in range(LANES):
+                    busy = unit(lead[block, k] + items[record, SERVICE + k])
+                    longest = max(longest, busy if items[record, k] > 0 else unit(0))
+            for k in range(LANES):
+                busy = unit(lead[block, k] + items[record, SERVICE + k])
+                left = unit(max(busy, passed) - passed)
+                lead[block, k] = left
+                latest = max(latest, left)
+        if longest > 0:
+            last = max(last, broadcast + np.int64(longest))
+        broadcast = following
+        peak[slot] = broadcast + 1 + np.int64(latest)
         slot = slot + 1 if slot + 1 < room else 0
-    return np.int64(last), np.int64(stalls), np.int64(first_pop)
+    for block in range(blocks):
+        record = np.int64(columns[columns.shape[0] - 1]) * blocks + block
+        for k in range(LANES):
+            end = broadcast + np.int64(lead[block, k]) + np.int64(items[record, SERVICE + k])
+            ready[block, k] = end + 1
+            last = max(last, end if items[record, k] > 0 else np.int64(0))
+    return last, stalls

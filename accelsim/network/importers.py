@@ -3,19 +3,58 @@
 from collections.abc import Callable
 from os import PathLike, fspath
 from pathlib import Path
+from typing import TypeAlias
 
 from accelsim.errors import InputError
 from accelsim.network.bundled import bundled_models
 from accelsim.network.files import StrPath, checked_file
+from accelsim.network.kws_npz import (
+    DNN_ARRAYS,
+    DS_CNN_ARRAYS,
+    LSTM_ARRAYS,
+    load_kws_dnn,
+    load_kws_ds_cnn,
+    load_kws_lstm,
+)
 from accelsim.network.layers import Network
-from accelsim.network.npz import load_npz
-from accelsim.network.onnx_file import load_onnx
+from accelsim.network.mlperf_tiny_npz import (
+    AUTOENCODER_ARRAYS,
+    RESNET_ARRAYS,
+    load_autoencoder,
+    load_resnet,
+)
+from accelsim.network.npz import array_names, load_npz
+from accelsim.network.onnx.file import load_onnx
 from accelsim.network.safetensors_file import load_safetensors
 from accelsim.network.spec import load_spec
 from accelsim.validation import closest
 
-LOADERS: dict[str, Callable[[StrPath], Network]] = {
-    ".npz": load_npz,
+Loader: TypeAlias = Callable[[StrPath], Network]
+
+# Published networks in layouts of their own, told by some of their arrays' names.
+PUBLISHED_NPZ: tuple[tuple[frozenset[str], Loader], ...] = (
+    (DNN_ARRAYS, load_kws_dnn),
+    (LSTM_ARRAYS, load_kws_lstm),
+    (DS_CNN_ARRAYS, load_kws_ds_cnn),
+    (AUTOENCODER_ARRAYS, load_autoencoder),
+    (RESNET_ARRAYS, load_resnet),
+)
+
+
+def load_any_npz(path: StrPath) -> Network:
+    """Read a network from an .npz file: one of the published layouts, or accelsim's own.
+
+    Raises InputError or one of its kinds, as the layout's loader does.
+    """
+    names = array_names(path).keys()
+    for wanted, loader in PUBLISHED_NPZ:
+        if wanted <= names:
+            return loader(path)
+    return load_npz(path)
+
+
+LOADERS: dict[str, Loader] = {
+    ".npz": load_any_npz,
     ".safetensors": load_safetensors,
     ".onnx": load_onnx,
     ".toml": load_spec,

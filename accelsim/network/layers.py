@@ -1,17 +1,14 @@
-"""What is computed: layers, and networks of layers."""
+"""What is computed: layers, which are matrices, and networks, in which values flow through them."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from accelsim.errors import NetworkError
+from accelsim.network.arrays import Float32, as_finite_float32
+from accelsim.network.flow import Flow, flow_of
+from accelsim.network.graph import Graph
 
-Float32: TypeAlias = NDArray[np.float32]
 Activation: TypeAlias = Literal["none", "relu", "softmax"]
 
 ACTIVATIONS: tuple[Activation, ...] = ("none", "relu", "softmax")
@@ -21,7 +18,10 @@ MAX_DIMENSION = 2**31 - 1
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A fully connected layer ``y = activation(weights @ x + bias)``.
+    """A matrix with a bias, ``y = activation(weights @ x + bias)``.
+
+    Alone it is a fully connected layer. A network's graph may apply it otherwise: to the patches of a
+    convolution, or to the state of a recurrent cell.
 
     weights: float32[n_out, n_in], or None for a shape-only layer, whose weights are drawn from a
         seed
@@ -108,10 +108,14 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Layers in order: each takes the output of the one before it, or its own given activations.
+    """Layers, and how values flow through them.
 
-    activations: input vectors per layer name, float32[n_in] or float32[batch, n_in]. A layer that
-        is named there runs on them; any other layer runs on the output of the layer before it.
+    activations: inputs by name of a network's input, a layer or a step: float32[*shape] or
+        float32[batch, *shape]. A layer that is named there runs on them; any other runs on what the
+        graph gives it.
+    graph: how values flow; None for fully connected layers in a row
+    constants: float32 arrays that the graph's steps name (they are not compressed)
+    flow: the graph with its shapes, worked out from the rest
     chained: False for a list of independent layers (a benchmark set), none of which feeds another.
 
     Raises NetworkError for duplicate names, layers that do not fit, unknown or wrong activations.
@@ -122,84 +126,12 @@ class Network:
     activations: Mapping[str, Float32] = field(default_factory=dict)
     chained: bool = True
     source: str = ""
+    graph: Graph | None = None
+    constants: Mapping[str, Float32] = field(default_factory=dict)
+    flow: Flow = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
-        check_layer_names(self.name, [layer.name for layer in self.layers])
-        if self.chained:
-            check_chain([(layer.name, layer.n_out, layer.n_in) for layer in self.layers])
-        for layer in self.layers[:-1]:
-            if self.chained and layer.activation == "softmax":
-                raise NetworkError(
-                    f"layer '{layer.name}': softmax stands before the last layer: "
-                    "it is computed by the host and is supported at the end only"
-                )
-        checked = check_activations(
-            {layer.name: layer.n_in for layer in self.layers}, self.activations
-        )
-        object.__setattr__(self, "activations", checked)
-
-
-def as_finite_float32(values: object, what: str) -> Float32:
-    """`values` as a contiguous, writeable float32 array, a copy only where it has to be.
-
-    Read-only arrays are another type to Numba: each kernel would be compiled once more for them.
-    Raises NetworkError for anything but real numbers, and for NaN and infinite values.
-    """
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiu":
-        raise NetworkError(f"{what}: has type {array.dtype}: give real numbers")
-    # A signalling NaN in a damaged file sets "invalid"; it is reported below, with its place.
-    with np.errstate(over="ignore", invalid="ignore"):
-        array = np.require(array, np.float32, ["C_CONTIGUOUS", "WRITEABLE"])
-    # A sum is NaN or infinite if any value is: it is checked at memory speed.
-    with np.errstate(over="ignore", invalid="ignore"):
-        suspicious = not np.isfinite(array.sum(dtype=np.float64))
-    if suspicious:
-        bad = np.flatnonzero(~np.isfinite(array))
-        if bad.size:
-            where = tuple(int(i) for i in np.unravel_index(bad[0], array.shape))
-            raise NetworkError(
-                f"{what}: {bad.size} of {array.size} values are NaN, infinite or beyond float32 "
-                f"(first at {where}): repair the file"
-            )
-    return array
-
-
-def check_layer_names(network: str, names: list[str]) -> None:
-    """NetworkError unless there is a layer and each has a name of its own."""
-    if not names:
-        raise NetworkError(f"network '{network}': has no layers")
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise NetworkError(f"network '{network}': two layers are named '{twice[0]}': rename one")
-
-
-def check_chain(layers: list[tuple[str, int, int]]) -> None:
-    """NetworkError unless each layer's n_in is the n_out of the one before it."""
-    for (before, n_out, _), (after, _, n_in) in pairwise(layers):
-        if n_out != n_in:
-            raise NetworkError(
-                f"layer '{after}': takes {n_in} inputs, but layer '{before}' before it gives "
-                f"{n_out}: reorder the layers or repair their shapes"
-            )
-
-
-def check_activations(
-    inputs: Mapping[str, int], activations: Mapping[str, Float32]
-) -> dict[str, Float32]:
-    """Activations as float32 arrays that fit their layers (`inputs` maps layer name to n_in)."""
-    checked = {}
-    for name, values in activations.items():
-        if name not in inputs:
-            raise NetworkError(
-                f"activations for '{name}': no such layer; the layers are {', '.join(inputs)}"
-            )
-        array = as_finite_float32(values, f"activations of layer '{name}'")
-        if array.ndim not in (1, 2) or array.shape[-1] != inputs[name] or array.size == 0:
-            raise NetworkError(
-                f"activations of layer '{name}' have shape {array.shape}: "
-                f"give [{inputs[name]}] or [batch, {inputs[name]}]"
-            )
-        checked[name] = array
-    return checked
+        flow = flow_of(self.name, self.layers, self.graph, self.constants, chained=self.chained)
+        object.__setattr__(self, "flow", flow)
+        object.__setattr__(self, "activations", flow.check_activations(self.activations))

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from accelsim.errors import FileFormatError, InputError, NetworkError
 from accelsim.network.files import StrPath, checked_file, first_line, naming_file
-from accelsim.network.layers import MAX_DIMENSION, Activation, Layer, Network, check_chain
+from accelsim.network.flow import check_chain
+from accelsim.network.layers import MAX_DIMENSION, Activation, Layer, Network
 
 ARTIFACT_PREFIX = "accelsim."
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit

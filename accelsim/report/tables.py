@@ -80,6 +80,11 @@ def layers_table(result: "Result") -> RenderableType:
     ])  # fmt: skip
     for row in result.rows:
         table.add_row(*_layer_cells(row))
+    for row in result.unit_rows:
+        table.add_row(
+            Text(row["name"]), "", f"{row['cycles']:,}", time_text(row["latency_us"]), "", "",
+            energy_text(row["energy_pj"]), "",
+        )  # fmt: skip
     total = result.total
     table.add_section()
     table.add_row(
@@ -227,7 +232,26 @@ def measurement_table(measurement: "Measurement") -> RenderableType:
                     str(len(timing.samples_us)),
                 )  # fmt: skip
     zones = ", ".join(measurement.energy_zones) or "none could be read"
-    return Group(table, _lines([f"Per input vector, float32. Energy counters: {zones}."]))
+    return Group(table, _lines([f"Per inference, float32. Energy counters: {zones}."]))
+
+
+def evaluation_table(frame: "pd.DataFrame") -> RenderableType:
+    """Lay out an evaluation: a row per arithmetic, errors, and how often it agrees with float32."""
+    examples = int(frame["examples"].max())
+    table = _table(f"{frame.attrs['network']} on {frame.attrs['data']}, {examples:,} examples")
+    _columns(table, words=["Arithmetic"], numbers=[
+        "Error", "Top-5 error", "As float32", "Saturated\nadditions",
+    ])  # fmt: skip
+    for row in frame.to_dict("records"):
+        top = row["top5_error_pct"]
+        table.add_row(
+            row["arithmetic"],
+            f"{row['error_pct']:.2f}%",
+            MISSING if math.isnan(top) else f"{top:.2f}%",
+            f"{row['same_as_float32_pct']:.2f}%",
+            f"{row['saturated_additions']:,}",
+        )
+    return table
 
 
 class FittedTable(Table):
@@ -296,17 +320,20 @@ def _layer_cells(row: Mapping[str, Any]) -> list[RenderableType]:
         percent(row["utilization_frac"]),
         percent(_share(row["padding_entries"], row["entries"])),
         energy_text(row["energy_pj"]),
-        "DRAM" if row["memory"] in ("dram", "streamed") else str(row["memory"]).upper(),
+        "SRAM" if row["memory"] == "sram" else "DRAM",
     ]
 
 
 def _run_summary(result: "Result") -> list[str]:
     total = result.total
-    vectors = max((row["vectors"] for row in result.rows), default=1)
-    inputs = "one input" if vectors == 1 else f"{vectors} inputs, one after the other"
+    examples = max((row["examples"] for row in result.rows), default=1)
+    inputs = "one input" if examples == 1 else f"{examples} inputs, one after the other"
+    outside = [row["name"] for row in result.rows if row["activations_in"] == "dram"]
+    streamed = [f"Activations of {len(outside)} layers go through DRAM."] if outside else []
     return [
+        *streamed,
         f"For {inputs}: mean power {number(total['power_mw'])} mW, "
-        f"area {number(total['area_mm2'])} mm²."
+        f"area {number(total['area_mm2'])} mm².",
     ]
 
 

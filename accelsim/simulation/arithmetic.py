@@ -1,22 +1,16 @@
-"""The numbers of a layer: float32, and the machine's fixed point, bit for bit.
+"""Numbers of the machine: fixed point, bit for bit, where rounding and saturation happen.
 
-Fixed point, where rounding and saturation happen (docs/machine.md):
-* weights (codebook) and inputs: round half to even to the layer's fraction bits, saturate;
-* each product: exact, then shifted to the output's fraction bits with round half up;
-* each addition to an accumulator: saturates;
-* an exact bias: rounded half to even to the output's fraction bits, added last, saturates.
+The rules are those of docs/machine.md, "Arithmetic".
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from accelsim.compression.layer import CompressedLayer
-from accelsim.errors import NetworkError
-from accelsim.kernels import compute
-
 MAX_FRAC_BITS = 30
-MAX_LEFT_SHIFT = 30
+# Products of two 32-bit words and what is shifted left stay within int64.
+MAX_SHIFT = 62
 
 
 class Fixed(NamedTuple):
@@ -31,14 +25,41 @@ class Fixed(NamedTuple):
         return (self.raw * 2.0**-self.frac_bits).astype(np.float32)
 
 
-class LayerOutput(NamedTuple):
-    """A layer's output for float32[batch, n_in]: values before the activation function.
-
-    peak: largest magnitude of any partial sum, over the batch
-    """
+class Value(NamedTuple):
+    """A tensor twice: values float32[examples, ...], and the machine's fixed point beside it."""
 
     values: Any
-    peak: float
+    fixed: Fixed
+
+
+class Formats:
+    """Fraction bits of every tensor.
+
+    Each tensor has as many as its largest magnitude leaves room for, unless `pinned` gives one number
+    for all of them, or `known` the number for its name. What was chosen stands in `chosen`, the
+    magnitude that it was chosen for in `peaks`.
+    """
+
+    def __init__(
+        self, bits: int, pinned: int | None = None, known: Mapping[str, int] | None = None
+    ) -> None:
+        self.bits, self.pinned = bits, pinned
+        self.known = known or {}
+        self.chosen: dict[str, int] = {}
+        self.peaks: dict[str, float] = {}
+
+    def of(self, name: str, peak: float) -> int:
+        """Fraction bits of the tensor `name`, which holds magnitudes up to `peak`."""
+        frac = frac_bits_for(peak, self.bits) if self.pinned is None else self.pinned
+        self.chosen[name] = self.known.get(name, frac)
+        self.peaks[name] = peak
+        return self.chosen[name]
+
+    def of_input(self, name: str, peak: float) -> int:
+        """Fraction bits of values that are given from outside; no machine's setting pins them."""
+        self.chosen[name] = self.known.get(name, frac_bits_for(peak, self.bits))
+        self.peaks[name] = peak
+        return self.chosen[name]
 
 
 def limits(bits: int) -> tuple[int, int]:
@@ -63,71 +84,25 @@ def quantize(values: Any, frac_bits: int, bits: int) -> Any:
     return np.clip(np.rint(values.astype(np.float64) * 2.0**frac_bits), low, high).astype(np.int64)
 
 
-def float_output(layer: CompressedLayer, inputs: Any) -> LayerOutput:
-    """Multiply-accumulate in float32, column after column, the bias last. inputs: float32[batch, n_in]."""
-    values = np.zeros((inputs.shape[0], layer.n_out), dtype=np.float32)
-    scratch = np.empty_like(layer.codebook)
-    peak = 0.0
-    for vector, accumulators in zip(inputs, values, strict=True):
-        columns = np.append(vector, np.float32(1)) if layer.bias_coded else vector
-        peak = max(
-            peak,
-            compute.accumulate_float(*layer.sparse, layer.codebook, columns, accumulators, scratch),
-        )
-    if layer.bias is not None:
-        values += layer.bias
-        peak = max(peak, float(np.abs(values).max(initial=0.0)))
-    if not np.isfinite(peak):
-        raise NetworkError(
-            f"layer '{layer.name}': sums go beyond float32: scale the weights or the input down"
-        )
-    return LayerOutput(values, float(peak))
+def shifted(raw: Any, places: int) -> Any:
+    """int64[...] shifted right with round half up, or left if `places` is negative.
+
+    What a left shift would push beyond 62 bits is cut there; it saturates any word.
+    """
+    if places > 0:
+        places = min(places, MAX_SHIFT)
+        return (raw + (np.int64(1) << np.int64(places - 1))) >> np.int64(places)
+    places = min(-places, MAX_SHIFT)
+    most = np.int64(1) << np.int64(MAX_SHIFT - places)
+    return np.clip(raw, -most, most) << np.int64(places)
 
 
-def fixed_output(layer: CompressedLayer, inputs: Fixed, frac_bits: int, bits: int) -> Fixed:
-    """The same in fixed point, with `frac_bits` in the output. inputs.raw: int64[batch, n_in]."""
-    low, high = limits(bits)
-    weight_frac = frac_bits_for(float(np.abs(layer.codebook).max()), bits)
-    codebook = quantize(layer.codebook, weight_frac, bits)
-    shift = inputs.frac_bits + weight_frac - frac_bits
-    if not -MAX_LEFT_SHIFT <= shift <= 62:
-        raise NetworkError(
-            f"layer '{layer.name}': inputs, weights and outputs are too far apart for "
-            f"{bits}-bit fixed point: set activation_frac_bits or scale the network"
-        )
-    raw = np.zeros((inputs.raw.shape[0], layer.n_out), dtype=np.int64)
-    scratch = np.empty_like(codebook)
-    saturated = 0
-    for vector, accumulators in zip(inputs.raw, raw, strict=True):
-        columns = vector
-        if layer.bias_coded:
-            columns = np.append(vector, _one(inputs.frac_bits, layer.name))
-        saturated += compute.accumulate_fixed(
-            *layer.sparse, codebook, columns, shift, low, high, accumulators, scratch
-        )
-    if layer.bias is not None:
-        total = raw + quantize(layer.bias, frac_bits, bits)
-        raw = np.clip(total, low, high)
-        saturated += int(np.count_nonzero(total != raw))
-    return Fixed(raw, frac_bits, int(saturated))
+def saturate(raw: Any, frac_bits: int, bits: int) -> Fixed:
+    """Cut int64[...] to signed words; `saturated` says how many were cut."""
+    bounded = np.clip(raw, *limits(bits))
+    return Fixed(bounded, frac_bits, int(np.count_nonzero(bounded != raw)))
 
 
-def _one(frac_bits: int, layer: str) -> Any:
-    """The bias column's activation, 1.0; it is a constant of the machine and may exceed a word."""
-    if frac_bits < 0:
-        raise NetworkError(
-            f"layer '{layer}': inputs of this size leave no bit for the bias's 1.0: "
-            "scale the network or set arithmetic_bits=32"
-        )
-    return np.int64(1) << np.int64(frac_bits)
-
-
-def relu_or_not(values: Any, activation: str) -> Any:
-    """Apply a ReLU to numbers of any kind; other activations are the host's."""
-    return np.maximum(values, 0) if activation == "relu" else values
-
-
-def softmax(values: Any) -> Any:
-    """Softmax over the last axis, float32, as the host computes it."""
-    shifted = np.exp(values - values.max(axis=-1, keepdims=True))
-    return (shifted / shifted.sum(axis=-1, keepdims=True)).astype(np.float32)
+def magnitude(values: Any) -> float:
+    """Largest magnitude of float32[...], 0.0 if there is none."""
+    return float(np.abs(values).max(initial=0.0))

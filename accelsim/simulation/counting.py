@@ -11,98 +11,146 @@ from accelsim.hardware.decoders import DecodedLayer
 from accelsim.hardware.energy import Macros
 from accelsim.hardware.memory import MEMORIES, LayerNeed, Memories, pointers_per_pe
 from accelsim.hardware.technology import dram
+from accelsim.hardware.tensors import DramTraffic
+from accelsim.simulation.array_run import ArrayRun
 from accelsim.simulation.flow import LayerFlow
-from accelsim.simulation.pe_array import VectorRun, starved_cycles
+
+MOST_NOTES = 3  # of one kind, before they are drawn together
+
+
+class LayerRun(NamedTuple):
+    """All that is known of a layer once it ran.
+
+    blocks: the array's run for each block of columns; one block if the layer was not cut
+    run: all of them together
+    traffic: words of activations from and to DRAM, per example
+    steps_in_time: whether a vector needs the results of the one before it (a cell's state)
+    """
+
+    layer: CompressedLayer
+    flow: LayerFlow
+    decoded: DecodedLayer
+    need: LayerNeed
+    blocks: list[ArrayRun]
+    run: ArrayRun
+    traffic: DramTraffic
+    steps_in_time: bool
+
+    @property
+    def vectors(self) -> int:
+        """Vectors of all examples."""
+        return self.flow.vectors.examples * self.flow.vectors.per_example
 
 
 class Stream(NamedTuple):
-    """What comes from DRAM for one input: bytes, and what of it is written into which SRAM.
+    """What comes from DRAM for one example: bytes, and what of it is written into which SRAM.
 
+    weight_bytes: weights and pointers; activation_bytes: inputs and outputs
     rows: of the weight SRAMs; pointers, activations: words. Outputs on their way to DRAM are in
-    n_bytes only.
+    activation_bytes only.
+    loads: how often the weights come, for one example
     """
 
-    n_bytes: int = 0
+    weight_bytes: int = 0
+    activation_bytes: int = 0
     rows: int = 0
     pointers: int = 0
     activations: int = 0
+    loads: int = 0
 
 
-def count_layer(
-    layer: CompressedLayer,
-    runs: list[VectorRun],
-    need: LayerNeed,
-    decoded: DecodedLayer,
-    memories: Memories,
-    machine: Accelerator,
-) -> Counters:
-    """Sum the runs of a layer; add what streaming moves."""
-    array_cycles = [run.timing.cycles for run in runs]
-    cycles = array_cycles
-    stream = Stream()
-    if layer.name in memories.streamed:
-        stream = streamed(layer, need, decoded, memories, machine)
-        # Double-buffered: the array and the DRAM work side by side, the slower one sets the pace.
-        transfer_us = dram(machine.dram).transfer_us(stream.n_bytes)
-        transfer = int(np.ceil(transfer_us * machine.clock_mhz))
-        cycles = [max(one, transfer) for one in array_cycles]
-    broadcasts = sum(run.broadcasts.columns.size for run in runs)
-    entries = sum(int(run.traffic.entries.sum()) for run in runs)
-    coded = entries - (len(runs) * layer.n_out if layer.bias is not None else 0)
+def count_layer(ran: LayerRun, memories: Memories, machine: Accelerator) -> Counters:
+    """Sum the runs of a layer; add what comes from DRAM."""
+    layer, run, vectors = ran.layer, ran.run, ran.flow.vectors
+    examples = vectors.examples
+    stream = streamed(ran, memories, machine)
+    entries = int(run.entries.sum())
+    bias_words = ran.vectors * layer.n_out if layer.bias is not None else 0
+    coded = entries - bias_words
+    use = ran.decoded.use(run.broadcast_counts, coded, stream.loads * examples)
+    partial_sums = layer.n_out * ran.vectors * (len(ran.blocks) - 1)
     return Counters(
-        cycles=sum(cycles),
-        array_cycles=sum(array_cycles),
-        broadcasts=broadcasts,
-        stall_cycles=sum(run.timing.stall_cycles for run in runs),
-        pointer_reads=broadcasts * machine.pes if decoded.pointer_bits else 0,
-        sram_row_reads=sum(int(run.traffic.row_reads.sum()) for run in runs),
-        sram_row_writes=stream.rows * len(runs),
-        pointer_writes=stream.pointers * len(runs),
-        activation_fills=stream.activations * len(runs),
+        cycles=int(layer_cycles(ran, stream, memories, machine).sum()),
+        array_cycles=int(run.cycles.sum()),
+        broadcasts=run.broadcasts,
+        stall_cycles=run.stall_cycles,
+        pointer_reads=run.broadcasts * machine.pes if ran.decoded.pointer_bits else 0,
+        sram_row_reads=int(run.row_reads.sum()),
+        sram_row_writes=stream.rows * examples,
+        pointer_writes=stream.pointers * examples,
+        activation_fills=stream.activations * examples,
         entries=entries,
-        padding_entries=sum(int(run.traffic.padding.sum()) for run in runs),
+        padding_entries=int(run.padding.sum()),
         multiplies=coded,
-        codebook_reads=coded * decoded.codebook_reads,
-        table_lookups=coded * decoded.table_reads,
-        activation_reads=layer.n_in * len(runs),
-        activation_writes=layer.n_out * len(runs),
-        queue_pushes=broadcasts * machine.pes,
-        dram_bytes=stream.n_bytes * len(runs),
+        codebook_reads=coded * ran.decoded.codebook_reads,
+        decoder=use,
+        activation_reads=vectors.words_read() * examples + partial_sums,
+        activation_writes=layer.n_out * ran.vectors + partial_sums,
+        queue_pushes=run.broadcasts * machine.pes,
+        dram_bytes=(stream.weight_bytes + stream.activation_bytes) * examples,
     )
 
 
-def streamed(
-    layer: CompressedLayer,
-    need: LayerNeed,
-    decoded: DecodedLayer,
-    memories: Memories,
-    machine: Accelerator,
-) -> Stream:
-    """What does not stay on chip: all rows and pointers, or all activations, or both."""
-    n_bytes = rows = pointers = activations = 0
-    weights_fit = need.weight <= memories.weight_bytes and need.pointer <= memories.pointer_bytes
-    if machine.weights_in == "dram" or not weights_fit:
-        rows = int(decoded.sram_rows.sum())
-        n_bytes += -(-rows * machine.row_bits // 8) + need.pointer * machine.pes
-        if decoded.pointer_bits:
-            pointers = pointers_per_pe(layer.n_in, machine.pes, layer.has_bias) * machine.pes
-    if need.activation > memories.activation_bytes:
-        n_bytes += need.activation * machine.pes
-        activations = layer.n_in
-    return Stream(n_bytes, rows, pointers, activations)
+def layer_cycles(ran: LayerRun, stream: Stream, memories: Memories, machine: Accelerator) -> Any:
+    """int64[examples]: cycles with what DRAM and a decoder on its way in add.
+
+    Double-buffered: array and DRAM work side by side, the slower one sets the pace. Of a layer in
+    blocks of columns, the first block comes before the array can start, and each further one while the
+    array works on the one before it.
+    """
+    array = ran.run.cycles
+    n_bytes = stream.weight_bytes + stream.activation_bytes
+    if not n_bytes:
+        return array
+    load = ran.decoded.load_cycles * stream.loads
+    if ran.layer.name not in memories.blocked:
+        return np.maximum(array, max(transfer_cycles(n_bytes, machine), load))
+    count = len(ran.blocks)
+    part = max(transfer_cycles(n_bytes // count, machine), -(-load // count))
+    last = ran.blocks[-1].cycles
+    return part + sum((np.maximum(block.cycles, part) for block in ran.blocks[:-1]), last)
+
+
+def transfer_cycles(n_bytes: int, machine: Accelerator) -> int:
+    """Cycles of one long transfer from DRAM; none for nothing."""
+    if not n_bytes:
+        return 0
+    return int(np.ceil(dram(machine.dram).transfer_us(n_bytes) * machine.clock_mhz))
+
+
+def streamed(ran: LayerRun, memories: Memories, machine: Accelerator) -> Stream:
+    """What does not stay on chip: rows and pointers, activations, or both."""
+    word_bytes = machine.arithmetic_bits / 8
+    read, written = ran.traffic
+    stream = Stream(activation_bytes=int(np.ceil((read + written) * word_bytes)), activations=read)
+    name = ran.layer.name
+    if name not in memories.streamed | memories.blocked:
+        return stream
+    fits = ran.need.weight <= memories.weight_bytes and ran.need.pointer <= memories.pointer_bytes
+    # A cell's matrix is needed again in each time step; other layers run all vectors on what is there.
+    loads = ran.flow.vectors.per_example if ran.steps_in_time and not fits else 1
+    n_bytes = -(-ran.decoded.dram_bits // 8) + ran.need.pointer * machine.pes
+    pointers = 0
+    if ran.decoded.pointer_bits:
+        pointers = pointers_per_pe(ran.flow.vectors.n_in, machine.pes, ran.layer.has_bias)
+    return stream._replace(
+        weight_bytes=n_bytes * loads,
+        rows=int(ran.decoded.sram_rows.sum()) * loads,
+        pointers=pointers * machine.pes * loads,
+        loads=loads,
+    )
 
 
 def layer_row(
-    layer: CompressedLayer,
-    counters: Counters,
-    vectors: int,
-    flow: LayerFlow,
-    need: LayerNeed,
-    machine: Accelerator,
+    ran: LayerRun, counters: Counters, memories: Memories, machine: Accelerator
 ) -> dict[str, Any]:
-    """The layer's row in the table; the caller knows its energy and memory, and fills them in."""
+    """The layer's row in the table; the caller knows its energy, and fills it in."""
+    layer, flow = ran.layer, ran.flow
     slots = counters.array_cycles * machine.pes
     useful = counters.entries - counters.padding_entries
+    stream = streamed(ran, memories, machine)
+    memory = "blocks" if layer.name in memories.blocked else "sram"
+    memory = "streamed" if layer.name in memories.streamed else memory
     return {
         "name": layer.name,
         "cycles": counters.cycles,
@@ -113,35 +161,45 @@ def layer_row(
         "energy_pj": 0.0,
         "n_out": layer.n_out,
         "n_in": layer.n_in,
-        "vectors": vectors,
+        "examples": flow.vectors.examples,
+        "vectors": ran.vectors,
         "array_cycles": counters.array_cycles,
         "broadcasts": counters.broadcasts,
         "stall_cycles": counters.stall_cycles,
+        "row_wait_cycles": int(ran.run.waits.sum()),
+        "arbitration_cycles": int(ran.run.arbitration.sum()),
+        "load_cycles": ran.decoded.load_cycles,
         "entries": counters.entries,
         "padding_entries": counters.padding_entries,
-        "activation_density_frac": float(np.count_nonzero(flow.inputs.raw) / flow.inputs.raw.size),
-        "saturated_additions": flow.fixed.saturated,
-        "output_frac_bits": flow.fixed.frac_bits,
+        "activation_reads": counters.activation_reads,
+        "activation_writes": counters.activation_writes,
+        "activation_density_frac": flow.vectors.active_fraction(),
+        "saturated_additions": flow.saturated,
+        "output_frac_bits": flow.output_frac_bits,
         "dram_bytes": counters.dram_bytes,
-        "memory": "sram",
-        **{f"{memory}_bytes_per_pe": getattr(need, memory) for memory in MEMORIES},
+        "dram_weight_bytes": stream.weight_bytes * flow.vectors.examples,
+        "dram_activation_bytes": stream.activation_bytes * flow.vectors.examples,
+        "memory": memory,
+        "activations_in": "dram" if stream.activation_bytes else "sram",
+        "column_blocks": len(ran.blocks),
+        **{f"{memory}_bytes_per_pe": getattr(ran.need, memory) for memory in MEMORIES},
     }
 
 
-def per_pe_counts(runs: list[VectorRun], decoded: DecodedLayer) -> dict[str, Any]:
+def per_pe_counts(ran: LayerRun) -> dict[str, Any]:
     """int64[P] counts, summed over vectors."""
-    entries, padding, service, row_reads = (
-        np.sum([run.traffic[i] for run in runs], axis=0, dtype=np.int64) for i in range(4)
-    )
-    # Every vector broadcasts the bias, once.
-    busy = decoded.entry_cycles * entries + len(runs) * decoded.bias_extra_cycles
-    starved = [starved_cycles(run.timing, run.traffic) for run in runs]
+    run = ran.run
+    with_entries = run.broadcast_counts @ (ran.decoded.plan.entries > 0).astype(np.int64)
+    empty = run.broadcasts - with_entries
     return {
-        "busy_cycles": busy,
-        "starved_cycles": np.sum(starved, axis=0, dtype=np.int64),
-        "empty_column_cycles": service - busy,
-        "padding_entries": padding,
-        "sram_row_reads": row_reads,
+        "busy_cycles": run.service - empty,
+        "starved_cycles": run.starved,
+        "empty_column_cycles": empty,
+        "row_wait_cycles": run.waits,
+        "arbitration_cycles": run.arbitration,
+        "entries": run.entries,
+        "padding_entries": run.padding,
+        "sram_row_reads": run.row_reads,
     }
 
 
@@ -156,22 +214,28 @@ def result_notes(
     memories: Memories,
     srams: Macros,
     machine: Accelerator,
-    network: CompressedNetwork,
-    flows: list[LayerFlow],
+    flows: dict[str, LayerFlow],
+    saturated: dict[str, int],
 ) -> tuple[str, ...]:
     """What must be known about a run to read its result."""
     notes = _slow_sram_notes(srams, machine)
     for memory in memories.grown:
         size = getattr(memories, f"{memory}_bytes")
         notes.append(f"{memory} SRAM grown to {size:,} bytes per PE (overflow=grow)")
-    for layer, flow in zip(network.layers, flows, strict=True):
-        if flow.vanished:
-            notes.append(
-                f"layer '{layer.name}': {flow.vanished} of the inputs round to zero in fixed point"
-            )
-        if flow.fixed.saturated:
-            notes.append(f"layer '{layer.name}': {flow.fixed.saturated} additions saturated")
-    return tuple(notes)
+    vanished = {name: flow.vanished for name, flow in flows.items()}
+    notes += _counted(vanished, "of the inputs round to zero in fixed point")
+    cut = {name: flow.saturated for name, flow in flows.items()} | saturated
+    return tuple(notes + _counted(cut, "additions saturated"))
+
+
+def _counted(counts: dict[str, int], what: str) -> list[str]:
+    """A note per layer, or one for all if there are many."""
+    found = {name: count for name, count in counts.items() if count}
+    if len(found) <= MOST_NOTES:
+        return [f"layer '{name}': {count} {what}" for name, count in found.items()]
+    largest = sorted(found, key=lambda name: -found[name])[:MOST_NOTES]
+    each = ", ".join(f"'{name}' {found[name]}" for name in largest)
+    return [f"{len(found)} layers: {sum(found.values())} {what}, most in {each}"]
 
 
 def _slow_sram_notes(srams: Macros, machine: Accelerator) -> list[str]:

@@ -11,6 +11,7 @@ from accelsim.compression.loading import load
 from accelsim.errors import InputError
 from accelsim.hardware.accelerator import Accelerator, accelerator
 from accelsim.network.layers import Network
+from accelsim.simulation.flow import Progress
 from accelsim.simulation.inputs import ActivationsLike
 from accelsim.simulation.result import Result
 from accelsim.simulation.session import Session
@@ -22,6 +23,7 @@ def simulate(
     activations: ActivationsLike = None,
     *,
     seed: int = 0,
+    progress: Progress | None = None,
     **overrides: Any,
 ) -> Result:
     """Run a network on a machine, cycle for cycle.
@@ -29,13 +31,16 @@ def simulate(
     network: a file or bundled name (`accelsim.load`), or a network. One that is not compressed yet is
         compressed with the default recipe first, without pruning, and a note says so.
     hardware: preset (`eie-64`, `eie-256`), TOML file or `Accelerator`; `overrides` change its fields.
-    activations: input of the first layer, float32[n_in] or [batch, n_in]; or per layer name; or the
-        path of an .npy or .npz file. Default: the network's own, else a dense input drawn from `seed`.
+    activations: the network's first input, float32[*shape] or [batch, *shape]; or by name of an input
+        or a layer; or the path of an .npy or .npz file. Default: the network's own, else a dense input
+        drawn from `seed`.
+    progress: called with the name of each step, first for its values, then for its cycles
 
     Raises InputError or one of its kinds for anything that does not fit.
     """
     machine = accelerator(hardware, **overrides)
-    return open_session(network, activations, machine, seed=seed).run(machine)
+    session = open_session(network, activations, machine, seed=seed)
+    return session.run(machine, progress)
 
 
 def open_session(
@@ -46,20 +51,28 @@ def open_session(
     seed: int = 0,
 ) -> Session:
     """A session for the network, compressed for the machine's code width if it was not yet."""
+    if not isinstance(seed, int | np.integer):
+        raise InputError(f"seed={seed!r}: give a whole number of 0 or more")
+    ready, notes = compressed(network, machine.code_bits, seed=seed)
+    return Session(ready, activations, seed=seed, notes=notes)
+
+
+def compressed(
+    network: "str | Path | Network | CompressedNetwork", code_bits: int, *, seed: int = 0
+) -> tuple[CompressedNetwork, tuple[str, ...]]:
+    """The network, from a file if need be, with `code_bits`-bit codes if it had none; and notes."""
     if isinstance(network, str | Path):
         network = load(network)
-    if not isinstance(network, Network | CompressedNetwork):
+    if isinstance(network, CompressedNetwork):
+        return network, ()
+    if not isinstance(network, Network):
         raise InputError(
             f"network: {type(network).__name__}: give a path, a bundled name or a network"
         )
-    if not isinstance(seed, int | np.integer):
-        raise InputError(f"seed={seed!r}: give a whole number of 0 or more")
     notes: tuple[str, ...] = ()
-    if isinstance(network, Network):
-        if any(layer.weights is not None for layer in network.layers):
-            notes = (
-                f"the network was not compressed: its weights now share {machine.code_bits}-bit codes "
-                "(nothing was pruned or retrained)",
-            )
-        network = compress(network, code_bits=machine.code_bits, seed=seed)
-    return Session(network, activations, seed=seed, notes=notes)
+    if any(layer.weights is not None for layer in network.layers):
+        notes = (
+            f"the network was not compressed: its weights now share {code_bits}-bit codes "
+            "(nothing was pruned or retrained)",
+        )
+    return compress(network, code_bits=code_bits, seed=seed), notes

@@ -1,18 +1,28 @@
-"""A layer on the PE array: exact timing and memory traffic for one activation vector after another."""
+"""A layer on the PE array: exact timing and memory traffic of activation vectors."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from accelsim.hardware.decoders import DecodedLayer
-from accelsim.kernels import timing, traffic
-from accelsim.kernels.types import ColumnPlan
+from accelsim.kernels.lanes import ITEM_WIDTH, LANES, SERVICE
+from accelsim.kernels.row_buffer import MISSED, item_service
+from accelsim.kernels.shared import Items, Log, shared_timing
+from accelsim.kernels.timing import scan_activations
+from accelsim.kernels.traffic import sum_items
+from accelsim.kernels.types import ROW_BASE
+from accelsim.kernels.vectors import DRAIN_CYCLES, run_vectors
+from accelsim.simulation.lane_memory import (
+    Rules,
+    Workplace,
+    aligned,
+    blocks_of,
+    counts_for,
+    group_state,
+    workplace,
+)
 
-# Cycles from the last entry's way into the datapath until the pipeline is empty (docs/machine.md).
-DRAIN_CYCLES = 6
-CACHE_LINE = 64
-# Cycles that are neither entries nor scan gaps: first load, first pop, and room to spare.
-FIXED_CYCLES = 16
+__all__ = ["DRAIN_CYCLES", "BatchRun", "Broadcasts", "Events", "PeArray", "Rules"]
 
 
 class Broadcasts(NamedTuple):
@@ -22,107 +32,160 @@ class Broadcasts(NamedTuple):
     gaps: Any
 
 
-class Traffic(NamedTuple):
-    """Per PE, int32[P] or int64[P]: entries, padding among them, service cycles, weight-SRAM row reads."""
+class BatchRun(NamedTuple):
+    """n vectors on one layer, each on an empty machine.
 
+    cycles: int64[n], until drained, 0 if nothing was broadcast
+    stall_cycles, broadcasts: int64[n]; first_pop: int64[n], cycle, 0 if nothing was broadcast
+    column_counts: int64[n_cols], how often each column was broadcast, a bias last
+
+    Sums over the vectors, int64[P]:
+    entries: processed, padding included; padding: of these
+    service: cycles of decoder and datapath, one for each column without entries
+    waits: cycles for weight rows; arbitration: cycles for a shared decoder
+    row_reads: weight-SRAM rows
+    starved: cycles, between a vector's first and last pop, in which the queue was empty
+    """
+
+    cycles: Any
+    stall_cycles: Any
+    broadcasts: Any
+    first_pop: Any
+    column_counts: Any
     entries: Any
     padding: Any
     service: Any
+    waits: Any
     row_reads: Any
+    starved: Any
+    arbitration: Any
 
 
-class Timing(NamedTuple):
-    """cycles until drained, broadcast stalls, the first pop, and int[P] when each PE is free again."""
+class Events(NamedTuple):
+    """When each item of one vector was broadcast and worked on; cycles as in docs/machine.md, from 1.
 
-    cycles: int
-    stall_cycles: int
-    first_pop: int
-    ready: Any
+    broadcast: int64[n], cycle in which the item is written into all queues
+    pop: int64[n, P], cycle in which a PE takes it out of its queue
+    start: int64[n, P], first cycle of decoding: `pop`, plus the wait for a shared decoder, plus the wait
+        for the first row. Equals `pop` for a column without entries.
+    end: int64[n, P], last cycle of its service, in which its last entry enters the datapath; with row
+        buffers of one row, waits for further rows lie between start and end. Equals `pop` for a column
+        without entries. The PE can pop again in cycle end + 1.
+    blocked_by: int64[n], PE whose late pop held the broadcast up (the first of the latest), or -1
+    """
 
-
-class VectorRun(NamedTuple):
-    """One input vector on one layer."""
-
-    broadcasts: Broadcasts
-    traffic: Traffic
-    timing: Timing
+    broadcast: Any
+    pop: Any
+    start: Any
+    end: Any
+    blocked_by: Any
 
 
 class PeArray:
-    """One decoded layer with its scratch memory, ready for any number of vectors.
-
-    The three steps are apart because they depend on different things: `broadcasts` on the vector and P,
-    `traffic` on these and the decoder, and only `timing` on the queue depth.
-    """
+    """One decoded layer, ready for any number of vectors under any rules."""
 
     def __init__(self, decoded: DecodedLayer, n_in: int, *, has_bias: bool) -> None:
-        self.plan = ColumnPlan(*(_aligned(part.shape, part.dtype, part) for part in decoded.plan))
+        self.plan = decoded.plan
         self.pes = self.plan.entries.shape[1]
+        self.n_in = n_in
         self.has_bias = has_bias
-        self._columns = np.empty(n_in + 1, dtype=np.int32)
-        self._gaps = np.empty(n_in + 1, dtype=np.int32)
-        # If each broadcast waited for the one before it, the layer would take this long at most.
-        worst = int(self.plan.service.max(axis=1).sum(dtype=np.int64)) + 3 * n_in + FIXED_CYCLES
-        self._unit = np.int32 if worst < np.iinfo(np.int32).max else np.int64
-        self._seen = np.empty(self.pes, dtype=np.uint8)
-        self._ready = _aligned((self.pes,), self._unit)
-        self._peak = np.empty(0, dtype=self._unit)
-        self._tally = _aligned((4, self.pes), self._unit)
-        self._register = _aligned(
-            (self.pes,), np.promote_types(self.plan.first_row.dtype, self.plan.last_row.dtype)
-        )
+        self._final_row = decoded.sram_rows + (ROW_BASE - 1)
+        self._workplace: tuple[Rules, Workplace] | None = None
 
     def broadcasts(self, activations: Any) -> Broadcasts:
         """What a vector number[n_in] broadcasts (its non-zero values, then the bias)."""
-        n = timing.scan_activations(activations, self.pes, self.has_bias, self._columns, self._gaps)
-        return Broadcasts(self._columns[:n].copy(), self._gaps[:n].copy())
+        columns, gaps = np.empty((2, self.n_in + 1), dtype=np.int32)
+        n = scan_activations(_active(activations), self.pes, self.has_bias, columns, gaps)
+        return Broadcasts(columns[:n], gaps[:n])
 
-    def traffic(self, broadcasts: Broadcasts) -> Traffic:
-        """What the broadcast columns move through each PE."""
-        traffic.measure_layer(
-            self.plan.service,
-            self.plan.entries,
-            self.plan.padding,
-            self.plan.first_row,
-            self.plan.last_row,
-            broadcasts.columns,
-            self._tally,
-            self._register,
+    def run_batch(self, vectors: Any, rules: Rules) -> BatchRun:
+        """Run vectors number[n, n_in], whose non-zero values are broadcast."""
+        active = _active(vectors)
+        place = self._place(rules)
+        counts = counts_for(len(active), len(self.plan.entries), self.pes)
+        plan, waiting, scratch, _ = place
+        run_vectors(active, self.pes, self.has_bias, plan, waiting, scratch, counts)
+        entries, padding, service = self._sum_items(place, counts.columns)
+        alive, row_reads, waits, arbitration = (
+            part.reshape(-1)[: self.pes]
+            for part in (counts.alive, counts.reads, counts.waits, counts.arbitration)
         )
-        return Traffic(*self._tally.copy())
+        return BatchRun(
+            cycles=counts.cycles,
+            stall_cycles=counts.stalls,
+            broadcasts=counts.broadcasts,
+            first_pop=counts.first_pop,
+            column_counts=counts.columns,
+            entries=entries,
+            padding=padding,
+            service=service,
+            waits=waits,
+            row_reads=row_reads,
+            starved=alive - service - waits - arbitration,
+            arbitration=arbitration,
+        )
 
-    def timing(self, broadcasts: Broadcasts, queue_depth: int) -> Timing:
-        """How long it takes with queues of `queue_depth` slots. No broadcast at all takes no time."""
+    def events(self, broadcasts: Broadcasts, rules: Rules) -> Events:
+        """When each item was broadcast, popped and worked on; one vector, under any rules."""
         columns, gaps = broadcasts
-        if columns.size == 0:
-            return Timing(0, 0, 0, np.zeros(self.pes, dtype=np.int64))
-        tail = timing.tail_start(self.plan.entries, columns, self._seen)
-        if self._peak.size != queue_depth - 1:
-            self._peak = np.empty(queue_depth - 1, dtype=self._unit)
-        last, stalls, first_pop = timing.array_timing(
-            self.plan.service,
-            self.plan.entries,
-            columns,
-            gaps,
-            queue_depth,
-            tail,
-            self._ready,
-            self._peak,
+        n, pes = columns.size, self.pes
+        if n == 0:
+            none = np.empty((0, pes), dtype=np.int64)
+            return Events(none[:, 0], none, none, none, none[:, 0])
+        place = self._place(rules)
+        items, record_of = self._records(columns, place)
+        free = np.empty(n, dtype=np.int64)
+        pop, grant = np.empty((2, n, pes), dtype=np.int64)
+        state = group_state(pes, rules, n)
+        shared_timing(
+            Items(items, record_of, columns, gaps, place.waiting.n_coded),
+            place.waiting.shared_by,
+            state,
+            Log(free, pop, grant),
         )
-        return Timing(int(last) + DRAIN_CYCLES, int(stalls), int(first_pop), self._ready.copy())
+        records = items.reshape(-1, blocks_of(pes), ITEM_WIDTH)[record_of].astype(np.int64)
+        service, missed = (
+            records[:, :, i : i + LANES].reshape(n, -1)[:, :pes] for i in (SERVICE, MISSED)
+        )
+        blocked_by = np.full(n, -1, dtype=np.int64)
+        stalled = np.flatnonzero(state.broadcast > free)
+        blocked_by[stalled] = pop[stalled - (rules.queue_depth - 1)].argmax(axis=1)
+        start = grant + rules.sram_latency * missed
+        return Events(state.broadcast, pop, start, grant + service - 1, blocked_by)
+
+    def _place(self, rules: Rules) -> Workplace:
+        if self._workplace is None or self._workplace[0] != rules:
+            place = workplace(self.plan, self._final_row, rules, has_bias=self.has_bias)
+            self._workplace = (rules, place)
+        return self._workplace[1]
+
+    def _records(self, columns: Any, place: Workplace) -> tuple[Any, Any]:
+        """Item records with their waits for rows, and which of them each item has."""
+        plan, waiting, scratch, _ = place
+        if not waiting.sram_latency:
+            return plan.items, columns
+        item_service(
+            plan.items,
+            plan.rows,
+            columns,
+            waiting.sram_latency,
+            waiting.prefetched,
+            scratch.rows,
+            scratch.waited,
+            np.zeros_like(scratch.ready),
+        )
+        return scratch.waited, scratch.in_order[: columns.size]
+
+    def _sum_items(self, place: Workplace, column_counts: Any) -> Any:
+        """Entries, padding and service, int64[3, P], of columns broadcast so often."""
+        most = int(column_counts.sum()) * place.largest_item
+        dtype = np.int32 if most <= np.iinfo(np.int32).max else np.int64
+        total = aligned((blocks_of(self.pes), ITEM_WIDTH), dtype)
+        sum_items(place.plan.items, column_counts, total)
+        parts = total.reshape(-1, 3, LANES).swapaxes(0, 1).reshape(3, -1)
+        return parts[:, : self.pes].astype(np.int64)
 
 
-def _aligned(shape: tuple[int, ...], dtype: Any, content: Any = None) -> Any:
-    """An array on a cache-line boundary, where NumPy's own are not: vector loads then touch one line."""
-    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    room = np.empty(n_bytes + CACHE_LINE, dtype=np.uint8)
-    start = -room.ctypes.data % CACHE_LINE
-    array = room[start : start + n_bytes].view(dtype).reshape(shape)
-    if content is not None:
-        array[...] = content
-    return array
-
-
-def starved_cycles(timed: Timing, moved: Traffic) -> Any:
-    """int64[P]: cycles between a PE's first and last pop in which its queue was empty."""
-    return np.maximum(timed.ready - timed.first_pop - moved.service, 0)
+def _active(values: Any) -> Any:
+    """uint8, non-zero where the values are: one dtype for the kernels to be compiled for."""
+    return values if values.dtype == np.uint8 else (values != 0).view(np.uint8)

@@ -1,32 +1,71 @@
 """Running one network on many machines: work that a machine does not change is done once."""
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from accelsim.compression.layer import CompressedNetwork
-from accelsim.errors import HardwareError
+from accelsim.errors import CapacityError
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.decoders import DecodedLayer, decoder_of
-from accelsim.hardware.energy import Macros, array_area, layer_energy, macros
+from accelsim.hardware.energy import array_area, layer_energy, macros
 from accelsim.hardware.interleave import InterleavedLayer, interleave
-from accelsim.hardware.memory import Memories, allocate, layer_need
+from accelsim.hardware.memory import LayerNeed, Memories, activation_bytes, allocate, weight_need
 from accelsim.hardware.technology import dram, technology
+from accelsim.hardware.tensors import (
+    DramTraffic,
+    Tensors,
+    dram_traffic,
+    hold_tensors,
+    spill,
+    words_held,
+)
+from accelsim.network.flow import Flow
+from accelsim.network.graph import Recurrent
 from accelsim.provenance import software_versions
-from accelsim.simulation.arithmetic import softmax
+from accelsim.simulation.arithmetic import Formats
+from accelsim.simulation.array_run import ArrayRun, joined, run_array
+from accelsim.simulation.blocks import column_blocks
 from accelsim.simulation.counting import (
+    LayerRun,
     count_layer,
     layer_row,
     network_notes,
     per_pe_counts,
     result_notes,
 )
-from accelsim.simulation.flow import LayerFlow, flow_through
+from accelsim.simulation.flow import NetworkFlow, Progress, flow_through
 from accelsim.simulation.inputs import ActivationsLike, network_inputs
-from accelsim.simulation.pe_array import PeArray, VectorRun
+from accelsim.simulation.mapping import array_rules, layers_on_array
+from accelsim.simulation.pe_array import PeArray
 from accelsim.simulation.result import LayerResult, Result
+from accelsim.simulation.vector_steps import vector_results
 
 T = TypeVar("T")
+DECODED_FIELDS = (
+    "pes",
+    "row_bits",
+    "code_bits",
+    "run_bits",
+    "pointer_bits",
+    "arithmetic_bits",
+    "max_code_length",
+    "decoder",
+    "decoder_placement",
+    "decoder_design",
+    "huffman_alphabet",
+    "bits_per_cycle",
+    "first_level_bits",
+    "entries_per_cycle",
+    "window_bits",
+    "sub_streams",
+    "shared_by",
+    "column_alignment",
+    "multipliers",
+)
+MOST_CHIPS = 64
 
 
 class LaidOut(NamedTuple):
@@ -36,10 +75,19 @@ class LaidOut(NamedTuple):
     array: PeArray
 
 
-class Session:
-    """One network and its input vectors, ready to run on any machine.
+class Placed(NamedTuple):
+    """A network on a machine: what each layer needs, and where everything is kept."""
 
-    Layouts (by number of PEs), decoded plans, traffic, timing and outputs are kept and reused; call
+    laid_out: dict[str, LaidOut]
+    needs: dict[str, LayerNeed]
+    tensors: Tensors
+    memories: Memories
+
+
+class Session:
+    """One network and its inputs, ready to run on any machine.
+
+    Layouts (by number of PEs), decoded plans, runs of the array and outputs are kept and reused; call
     `forget_layouts` to free the large ones when moving on to another number of PEs.
     """
 
@@ -52,10 +100,12 @@ class Session:
         notes: tuple[str, ...] = (),
     ) -> None:
         self.network = network
+        self.flow = network.flow
         self.seed = seed
         self.inputs = network_inputs(network, activations, seed)
         self.notes = notes + network_notes(network) + self.inputs.notes
-        self._flows: dict[Any, list[LayerFlow]] = {}
+        self.layers = layers_on_array(network)
+        self._flows: dict[Any, NetworkFlow] = {}
         self._kept: dict[Any, Any] = {}
 
     def provenance(self) -> dict[str, Any]:
@@ -71,63 +121,97 @@ class Session:
         """Free everything that depends on the number of PEs."""
         self._kept.clear()
 
-    def run(self, machine: Accelerator) -> Result:
-        """Run the network on a machine. Raises CapacityError, HardwareError or TechnologyError."""
-        self._check_codes(machine)
-        tech = technology(machine.technology)
-        channel = dram(machine.dram)
-        flows = self._flow(machine)
-        laid_out = [self._laid_out(i, machine) for i in range(len(self.network.layers))]
-        needs = [
-            layer_need(layer.name, layer.n_out, layer.n_in, item.decoded, machine, layer.has_bias)
-            for layer, item in zip(self.network.layers, laid_out, strict=True)
-        ]
-        memories = allocate(needs, max(item.decoded.pointer_bits for item in laid_out), machine)
-        table_bits = max(item.decoded.table_bits for item in laid_out)
-        srams = macros(machine, memories, table_bits, tech)
-        # A queue has one width, which says any column of the widest layer.
-        index_bits = max(layer.n_in for layer in self.network.layers).bit_length()
-        results = []
-        for index, layer in enumerate(self.network.layers):
-            runs = self._runs(index, machine, flows[index], laid_out[index].array)
-            counters = count_layer(
-                layer, runs, needs[index], laid_out[index].decoded, memories, machine
-            )
-            energy = layer_energy(counters, index_bits, machine, srams, tech, channel)
-            row = layer_row(layer, counters, len(runs), flows[index], needs[index], machine)
-            row |= {
-                "energy_pj": sum(term.energy_pj for term in energy),
-                "memory": "streamed" if layer.name in memories.streamed else "sram",
-            }
-            results.append(
-                LayerResult(row, tuple(energy), per_pe_counts(runs, laid_out[index].decoded))
-            )
-        return self._result(machine, memories, flows, results, srams)
+    def run(self, machine: Accelerator, progress: Progress | None = None) -> Result:
+        """Run the network on a machine. Raises CapacityError, HardwareError or TechnologyError.
 
-    def _result(
-        self,
-        machine: Accelerator,
-        memories: Memories,
-        flows: list[LayerFlow],
-        results: list[LayerResult],
-        srams: Macros,
-    ) -> Result:
-        outputs, fixed = flows[-1].values, flows[-1].fixed
-        if self.network.layers[-1].activation == "softmax":
-            outputs = softmax(outputs)
-        if self.inputs.single:
-            outputs, fixed = outputs[0], fixed._replace(raw=fixed.raw[0])
-        return Result(
-            network=self.network.name,
-            machine=machine,
-            memories=memories,
-            layer_results=tuple(results),
-            area_terms=tuple(array_area(machine, srams, technology(machine.technology))),
-            outputs=outputs,
-            outputs_fixed=fixed,
-            notes=self.notes + result_notes(memories, srams, machine, self.network, flows),
-            provenance=self.provenance() | {"machine": machine.model_dump()},
+        progress: called with what is being done, step by step
+        """
+        machine, notes = self._wide_enough(machine)
+        if machine.overflow == "chips":
+            machine, more = self._on_chips(machine)
+            notes += more
+        technology(machine.technology), dram(machine.dram)  # wrong names are found before long work
+        placed = self.place(machine)
+        flow = self._values(machine, progress)
+        runs = []
+        for layer in self.network.layers:
+            if progress:
+                progress(f"{layer.name} on {machine.pes} PEs")
+            runs.append(self._layer_run(layer.name, machine, placed, flow))
+        return self._result(machine, placed, flow, runs, notes)
+
+    def place(self, machine: Accelerator) -> Placed:
+        """Lay the network out on a machine. Raises CapacityError where it does not fit."""
+        laid_out = {name: self._laid_out(name, machine) for name in self.layers}
+        tensors = self._tensors(machine)
+        needs = {}
+        for step in self.flow.steps:
+            words = activation_bytes(words_held(self.flow, tensors, step, machine.pes), machine)
+            for name in step.op.layers:
+                layer = self.layers[name]
+                weights = weight_need(
+                    layer.n_in, laid_out[name].decoded, machine, has_bias=layer.has_bias
+                )
+                needs[name] = LayerNeed(name, *weights, words)
+            if not step.op.layers:
+                needs[step.name] = LayerNeed(step.name, 0, 0, words)
+        pointer_bits = max(item.decoded.pointer_bits for item in laid_out.values())
+        memories = allocate(list(needs.values()), pointer_bits, machine)
+        return Placed(laid_out, needs, tensors, self._blocked(needs, memories))
+
+    def _blocked(self, needs: dict[str, LayerNeed], memories: Memories) -> Memories:
+        """Streaming, too, cuts layers that run many vectors on weights that do not fit."""
+        cut = set()
+        for name in memories.streamed:
+            step, need = self.flow.graph.step_of(name), needs[name]
+            fits = need.weight <= memories.weight_bytes and need.pointer <= memories.pointer_bytes
+            again = math.prod(self.flow.shapes[step.name]) > self.layers[name].n_out
+            if again and not fits and not isinstance(step.op, Recurrent):
+                cut.add(name)
+        return replace(memories, streamed=memories.streamed - cut, blocked=memories.blocked | cut)
+
+    def _wide_enough(self, machine: Accelerator) -> tuple[Accelerator, tuple[str, ...]]:
+        """The machine with entries as wide as the network's codes, and a note if that changed it."""
+        code_bits = max(layer.code_bits for layer in self.network.layers)
+        if code_bits <= machine.code_bits:
+            return machine, ()
+        note = (
+            f"the network has {code_bits}-bit codes, machine '{machine.name}' "
+            f"{machine.code_bits}-bit ones: entries are {code_bits} + {machine.run_bits} bits here"
         )
+        return machine.replace(code_bits=code_bits), (note,)
+
+    def _on_chips(self, machine: Accelerator) -> tuple[Accelerator, tuple[str, ...]]:
+        """As many chips as it takes: their PEs are one array, each broadcast reaches all of them."""
+        for chips in range(1, MOST_CHIPS + 1):
+            several = machine.replace(pes=machine.pes * chips, overflow="error")
+            try:
+                self.place(several)
+            except CapacityError as error:
+                if chips == MOST_CHIPS:
+                    raise CapacityError(f"on {chips} chips: {error}") from None
+                continue
+            if chips == 1:
+                return several, ()
+            note = (
+                f"spread over {chips} chips, {several.pes} PEs in all (overflow=chips); broadcasts "
+                "from chip to chip are taken to cost no further time or energy"
+            )
+            return several, (note,)
+        raise AssertionError("unreachable")
+
+    def _tensors(self, machine: Accelerator) -> Tensors:
+        """Where tensors are kept; `overflow=stream` moves to DRAM what does not fit."""
+        bias_words = {
+            step.name: 1
+            for step in self.flow.steps
+            if any(self.layers[name].has_bias for name in step.op.layers)
+        }
+        tensors = hold_tensors(self.flow, bias_words, machine.pes)
+        if machine.overflow != "stream":
+            return tensors
+        words = machine.activation_sram_bytes * 8 // machine.arithmetic_bits
+        return spill(self.flow, tensors, machine.pes, words)
 
     def _keep(self, key: Any, make: Callable[[], T]) -> T:
         """Look a piece of work up, or do it."""
@@ -136,68 +220,121 @@ class Session:
         found: T = self._kept[key]
         return found
 
-    def _check_codes(self, machine: Accelerator) -> None:
-        for layer in self.network.layers:
-            if layer.code_bits > machine.code_bits:
-                raise HardwareError(
-                    f"layer '{layer.name}' has {layer.code_bits}-bit codes, machine '{machine.name}' "
-                    f"reads {machine.code_bits}: set code_bits={layer.code_bits}"
-                )
-
-    def _flow(self, machine: Accelerator) -> list[LayerFlow]:
+    def _values(self, machine: Accelerator, progress: Progress | None = None) -> NetworkFlow:
         """Values through the network; they do not depend on the array, only on the arithmetic."""
-        key = (machine.arithmetic_bits, machine.activation_frac_bits)
+        key = _arithmetic(machine)
         if key not in self._flows:
-            self._flows[key] = flow_through(self.network, self.inputs.given, *key)
+            formats = Formats(*key)
+            self._flows[key] = flow_through(self.network, self.inputs.given, formats, progress)
         return self._flows[key]
 
-    def _laid_out(self, index: int, machine: Accelerator) -> LaidOut:
+    def _laid_out(self, name: str, machine: Accelerator) -> LaidOut:
         def interleaved() -> InterleavedLayer:
-            return interleave(self.network.layers[index], machine.pes, machine.run_bits)
+            return interleave(self.layers[name], machine.pes, machine.run_bits)
 
         def decoded() -> LaidOut:
-            key = ("interleaved", index, machine.pes, machine.run_bits)
-            layer = self.network.layers[index]
+            key = ("interleaved", name, machine.pes, machine.run_bits)
+            layer = self.layers[name]
             plan = decoder_of(machine).decode(self._keep(key, interleaved), machine)
             array = PeArray(plan, layer.n_in, has_bias=layer.has_bias)
             return LaidOut(plan._replace(plan=array.plan), array)
 
-        return self._keep(_array_key(index, machine), decoded)
+        return self._keep(_array_key(name, machine), decoded)
 
-    def _runs(
-        self, index: int, machine: Accelerator, flow: LayerFlow, array: PeArray
-    ) -> list[VectorRun]:
-        arithmetic = (machine.arithmetic_bits, machine.activation_frac_bits)
-        where = _array_key(index, machine)
-        runs = []
-        for number, vector in enumerate(flow.inputs.raw):
-            broadcasts = self._keep(
-                ("broadcasts", index, machine.pes, arithmetic, number),
-                partial(array.broadcasts, vector),
-            )
-            moved = self._keep(
-                ("traffic", where, arithmetic, number),
-                partial(array.traffic, broadcasts),
-            )
-            timed = self._keep(
-                ("timing", where, arithmetic, number, machine.queue_depth),
-                partial(array.timing, broadcasts, machine.queue_depth),
-            )
-            runs.append(VectorRun(broadcasts, moved, timed))
-        return runs
+    def _layer_run(
+        self, name: str, machine: Accelerator, placed: Placed, flow: NetworkFlow
+    ) -> LayerRun:
+        step = self.flow.graph.step_of(name)
+        in_time = isinstance(step.op, Recurrent)
+        blocks = self._array_runs(name, machine, placed, flow)
+        return LayerRun(
+            layer=self.layers[name],
+            flow=flow.layers[name],
+            decoded=placed.laid_out[name].decoded,
+            need=placed.needs[name],
+            blocks=blocks,
+            run=joined(blocks),
+            # What a cell reads and writes is counted with its step on the vector unit.
+            traffic=DramTraffic() if in_time else dram_traffic(self.flow, placed.tensors, step),
+            steps_in_time=in_time,
+        )
+
+    def _array_runs(
+        self, name: str, machine: Accelerator, placed: Placed, flow: NetworkFlow
+    ) -> list[ArrayRun]:
+        """The layer's run on the array, block of columns by block; one block unless it is cut."""
+        layer, (decoded, array) = self.layers[name], placed.laid_out[name]
+        rules = array_rules(machine, layer, decoded)
+        vectors = flow.layers[name].vectors
+        key = ("run", _array_key(name, machine), _arithmetic(machine), rules)
+        if name not in placed.memories.blocked:
+            return [self._keep(key, partial(run_array, array, vectors, rules))]
+
+        def in_blocks() -> list[ArrayRun]:
+            return [
+                run_array(block.array, vectors, block.rules, block.columns)
+                for block in column_blocks(layer, decoded, placed.memories, machine, rules)
+            ]
+
+        sizes = (placed.memories.weight_bytes, placed.memories.pointer_bytes)
+        return self._keep((key, sizes), in_blocks)
+
+    def _result(
+        self,
+        machine: Accelerator,
+        placed: Placed,
+        flow: NetworkFlow,
+        runs: list[LayerRun],
+        notes: tuple[str, ...],
+    ) -> Result:
+        tech, channel = technology(machine.technology), dram(machine.dram)
+        srams = macros(machine, placed.memories, [ran.decoded.unit for ran in runs], tech)
+        # A queue has one width, which says any column of the widest layer.
+        index_bits = max(layer.n_in for layer in self.layers.values()).bit_length()
+        results = {}
+        for ran in runs:
+            counters = count_layer(ran, placed.memories, machine)
+            energy = layer_energy(counters, index_bits, machine, srams, tech, channel)
+            row = layer_row(ran, counters, placed.memories, machine)
+            row["energy_pj"] = sum(term.energy_pj for term in energy)
+            results[ran.layer.name] = LayerResult(row, tuple(energy), per_pe_counts(ran))
+        output = flow.output
+        values, fixed = output.values, output.fixed
+        if self.inputs.single:
+            values, fixed = values[0], fixed._replace(raw=fixed.raw[0])
+        examples = runs[0].flow.vectors.examples
+        steps = vector_results(self.flow, placed.tensors, examples, machine, srams, tech, channel)
+        return Result(
+            network=self.network.name,
+            machine=machine,
+            memories=placed.memories,
+            layer_results=tuple(results[layer.name] for layer in self.network.layers),
+            step_results=tuple(steps),
+            order=_order(self.flow),
+            area_terms=tuple(array_area(machine, srams, tech)),
+            outputs=values,
+            outputs_fixed=fixed,
+            notes=self.notes
+            + notes
+            + result_notes(placed.memories, srams, machine, flow.layers, flow.saturated),
+            provenance=self.provenance() | {"machine": machine.model_dump()},
+        )
 
 
-def _array_key(index: int, machine: Accelerator) -> tuple[Any, ...]:
-    """Everything that a decoded layer depends on."""
-    return (
-        "array",
-        index,
-        machine.pes,
-        machine.run_bits,
-        machine.code_bits,
-        machine.decoder,
-        machine.row_bits,
-        machine.pointer_bits,
-        machine.max_code_length,
-        machine.arithmetic_bits,
+def _order(flow: Flow) -> tuple[tuple[str, str], ...]:
+    """Layers and steps in the order in which they run, as (`layer` or `step`, name)."""
+    return tuple(
+        place
+        for step in flow.steps
+        for place in (*(("layer", name) for name in step.op.layers), ("step", step.name))
     )
+
+
+def _arithmetic(machine: Accelerator) -> tuple[int, int | None]:
+    """Everything that values depend on."""
+    return machine.arithmetic_bits, machine.activation_frac_bits
+
+
+def _array_key(name: str, machine: Accelerator) -> tuple[Any, ...]:
+    """Everything that a decoded layer depends on."""
+    return ("array", name, *(getattr(machine, field) for field in DECODED_FIELDS))

@@ -20,7 +20,7 @@ from accelsim.hardware.technology import dram, technology
 from accelsim.network.layers import Network
 from accelsim.simulation.inputs import ActivationsLike
 from accelsim.simulation.network import open_session
-from accelsim.simulation.result import Result
+from accelsim.simulation.result import VECTOR_UNIT, Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,9 +69,9 @@ class Comparison:
 
         parts = []
         for system, result in self.results.items():
-            vectors = result.energy["layer"].map(result.layers.set_index("name")["vectors"])
+            examples = {row["name"]: row["examples"] for row in result.rows + result.step_rows}
             per_inference = result.energy.assign(
-                energy_uj=result.energy["energy_pj"] / 1e6 / vectors
+                energy_uj=result.energy["energy_pj"] / 1e6 / result.energy["layer"].map(examples)
             )
             summed = per_inference.groupby(["component", "group"], sort=False, as_index=False)
             part = summed.agg({"source": "first", "energy_uj": "sum"})
@@ -116,17 +116,16 @@ def compare(
         machine = machine.replace(overflow="grow")
     _check_comparable(machine)
     session = open_session(network, activations, machine, seed=seed)
-    if len(session.network.layers) > 1 and TOTAL in (x.name for x in session.network.layers):
-        raise NetworkError(
-            f"layer '{TOTAL}': compare calls the sum over layers so: rename the layer"
-        )
+    for name, meaning in ((TOTAL, "the sum over layers"), (VECTOR_UNIT, "what runs there")):
+        if len(session.network.layers) > 1 and name in (x.name for x in session.network.layers):
+            raise NetworkError(f"layer '{name}': compare calls {meaning} so: rename the layer")
     for record in records:
         _check_record(record, session.network)
     results = {}
     for name, variant in _variants(machine):
         if progress:
             progress(name)
-        results[name] = session.run(variant)
+        results[name] = session.run(variant, progress)
     rows = [row for name, result in results.items() for row in _simulated(name, result)]
     if measure:
         if progress:
@@ -141,7 +140,8 @@ def compare(
 
 def _check_comparable(machine: Accelerator) -> None:
     """The first system must be what its name says: compressed weights, in SRAM."""
-    for field, wrong in (("weights_in", "dram"), ("overflow", "stream"), ("decoder", "dense")):
+    wrongs = {"weights_in": ["dram"], "overflow": ["stream", "blocks"], "decoder": ["dense"]}
+    for field, wrong in ((field, wrong) for field, values in wrongs.items() for wrong in values):
         if getattr(machine, field) == wrong:
             raise HardwareError(
                 f"compare: {field}={wrong}: weights streamed from DRAM, compressed and dense, are set "
@@ -158,7 +158,7 @@ def _variants(machine: Accelerator) -> list[tuple[str, Accelerator]]:
         (f"{machine.name}, compressed weights from {kind}", machine.replace(weights_in="dram")),
         (
             f"{machine.name}, dense {bits}-bit weights from {kind}",
-            machine.replace(weights_in="dram", decoder="dense"),
+            machine.with_decoder("dense").replace(weights_in="dram"),
         ),
     ]
 
@@ -179,12 +179,12 @@ def _simulated(name: str, result: Result) -> list[BaselineRow]:
             system=name,
             kind="simulated",
             layer=row["name"],
-            latency_us=row["latency_us"] / row["vectors"],
-            energy_uj=row["energy_pj"] / 1e6 / row["vectors"],
+            latency_us=row["latency_us"] / row["examples"],
+            energy_uj=row["energy_pj"] / 1e6 / row["examples"],
             source=source,
             note=note,
         )
-        for row in result.rows
+        for row in result.rows + result.unit_rows
     ]
     return _with_total(rows, len(rows))
 
@@ -238,7 +238,7 @@ def _beside_published(row: dict[str, Any], result: Result) -> dict[str, Any] | N
     published = published_layer(name) if name else None
     if published is None:
         return None
-    ours = row["latency_us"] / row["vectors"]
+    ours = row["latency_us"] / row["examples"]
     weights = "synthetic" if result.provenance["network"].get("synthetic") else "given"
     activations = result.provenance["inputs"].get(row["name"], "from the layer before")
     return {

@@ -65,9 +65,9 @@ def sweep(
             if progress:
                 progress(done + 1, len(machines))
     frame = pd.DataFrame(rows)
-    vectors = int(frame["vectors"].max())
+    examples = int(frame["examples"].max())
     frame.attrs = {
-        "network": session.network.name + (f", {vectors} inputs" if vectors > 1 else ""),
+        "network": session.network.name + (f", {examples} inputs" if examples > 1 else ""),
         "notes": session.notes + _sizing_note(set(defaults) - set(fields)),
         "provenance": session.provenance()
         | {"varied": varied, "machine": machines[0].model_dump()},
@@ -129,7 +129,7 @@ def sum_over_layers(frame: "pd.DataFrame", varied: Sequence[str]) -> "pd.DataFra
         ("cycles", "latency_us", "energy_pj", "array_cycles", "_useful"), "sum"
     )
     points = weighted.groupby(list(varied), sort=False, as_index=False, dropna=False).agg(
-        sums | {"vectors": "max", "area_mm2": "first"}
+        sums | {"examples": "max", "area_mm2": "first"}
     )
     points["utilization_frac"] = points["_useful"] / points["array_cycles"]
     return points.drop(columns=["_useful", "array_cycles"])
@@ -144,7 +144,8 @@ def point_rows(result: Result) -> list[dict[str, Any]]:
         "activation_capacity_bytes_per_pe": result.memories.activation_bytes,
         "grown": " ".join(result.memories.grown),
     }
-    return [{"layer": row["name"]} | _without_name(row) | machine for row in result.rows]
+    rows = result.rows + result.unit_rows
+    return [{"layer": row["name"]} | _without_name(row) | machine for row in rows]
 
 
 def _points(

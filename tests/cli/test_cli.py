@@ -205,7 +205,7 @@ def test_simulate_tells_what_the_python_function_tells(run, codes):
 def test_simulate_writes_csv_that_add_up(run, net, tmp_path):
     told = prints_json(run("simulate", net, "--csv", tmp_path / "out", "--json"))
     tables = {path.stem: pd.read_csv(path) for path in (tmp_path / "out").iterdir()}
-    assert set(tables) == {"layers", "pes", "energy", "area"}
+    assert set(tables) == {"layers", "steps", "pes", "energy", "area"}
     assert tables["layers"]["cycles"].tolist() == [row["cycles"] for row in told["layers"]]
     assert len(tables["pes"]) == 2 * 64
     assert tables["energy"]["energy_pj"].sum() == pytest.approx(told["energy_pj"])
@@ -533,7 +533,7 @@ def with_file_limit(n_bytes, *arguments):
         (["compare", "--no-measure", "-o", "out"], "comparison.csv", 1000),
         (["compare", "--no-measure", "-o", "out"], "comparison.png", 8000),
         (["sweep", "-v", "pes=1,2,4", "-o", "out"], "points.jsonl", 4000),
-        (["sweep", "-v", "pes=1,2,4", "-o", "out"], "sweep.png", 8000),
+        (["sweep", "-v", "pes=1,2,4", "-o", "out"], "sweep.png", 16000),
         (["simulate", "--csv", "out"], "layers.csv", 200),
     ],
 )

@@ -2,18 +2,15 @@
 
 import heapq
 
+from exact.stepped import huffman as stepped_huffman
+from exact.stepped.encoding import encode_column
+
 SEGMENTS = 4  # a stored stream has four parts, each with a quarter of the pairs
 
 
 def canonical_words(lengths):
-    """Word of each symbol as text: count up, longer words get zeros appended."""
-    words, word, length = {}, 0, 0
-    for wanted, symbol in sorted((int(n), s) for s, n in enumerate(lengths) if n):
-        word <<= wanted - length
-        length = wanted
-        words[symbol] = format(word, f"0{length}b")
-        word += 1
-    return words
+    """Word of each symbol as text, from uint8[alphabet] lengths; 0: the symbol does not occur."""
+    return stepped_huffman.canonical_words({s: int(n) for s, n in enumerate(lengths) if n})
 
 
 def slow_encode(code, run, code_words, run_words):
@@ -47,19 +44,8 @@ def bytes_of(text):
 
 
 def slow_entries(vector, run_bits):
-    """(code, run) of a vector: count zeros; a run that cannot be said becomes a padding entry."""
-    entries, zeros = [], 0
-    pending = []
-    for value in vector:
-        if value == 0:
-            zeros += 1
-            if zeros == 2**run_bits:
-                pending.append((0, zeros - 1))
-                zeros = 0
-            continue
-        entries += [*pending, (int(value), zeros)]
-        pending, zeros = [], 0
-    return entries  # zeros at the end need no entry
+    """(code, run) of a whole vector; zeros at the end need no entry."""
+    return encode_column([int(value) for value in vector], 2**run_bits - 1)
 
 
 def huffman_cost(counts):

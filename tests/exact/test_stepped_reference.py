@@ -1,7 +1,5 @@
 """The stepped model against the published simulator, the machine's rules, and cases by hand."""
 
-import heapq
-from collections import Counter
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,7 +10,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 from exact.layers import (
-    QuantizedLayer,
     ReferenceRow,
     alexnet_fc8,
     data_dir,
@@ -20,40 +17,33 @@ from exact.layers import (
     reference_rows,
 )
 from exact.stepped import (
-    Entry,
-    HuffmanStorage,
+    Layer,
     Machine,
     SteppedResult,
-    activation_lines,
-    canonical_codes,
-    encode_column,
     fixed_point_output,
+    lay_out,
     simulate_stepped,
 )
+from exact.stepped.encoding import Entry, encode_column
+from exact.stepped.huffman import Alphabet, EntryCode
+from exact.stepped.huffman_memory import HuffmanStorage
+from exact.stepped.queues import activation_lines
 
 ROWS = reference_rows()
 SYNTHETIC_ROWS = [row for row in ROWS if row.recipe is not None]
 ENTRY_BITS = 8
-ALL_FOUR_BITS = [4] * 16
+FOUR_BITS = Alphabet(dict.fromkeys(range(16), 4))
 
 
 class Case(NamedTuple):
-    """A layer without a fixed bias, and the machine it runs on."""
+    """A layer without an exact bias, and the machine it runs on."""
 
-    codes: NDArray[np.uint8]
-    bias_codes: NDArray[np.uint8] | None
-    codebook: NDArray[np.float32]
+    layer: Layer
     activations: NDArray[np.float32]
     machine: Machine
 
     def run(self, machine: Machine | None = None) -> SteppedResult:
-        return simulate_stepped(
-            self.codes,
-            self.codebook,
-            self.activations,
-            machine or self.machine,
-            bias_codes=self.bias_codes,
-        )
+        return simulate_stepped(self.layer, self.activations, machine or self.machine)
 
 
 def random_case(seed: int) -> Case:
@@ -73,15 +63,15 @@ def random_case(seed: int) -> Case:
     activations = np.where(rng.random(n_in) < activation_density, rng.random(n_in) + 0.1, 0)
     codebook = np.concatenate([[0], rng.standard_normal(15)]).astype(np.float32)
     machine = Machine(pes, queue_depth=int(rng.integers(2, 10)), row_bits=row_entries * ENTRY_BITS)
-    return Case(
-        codes.astype(np.uint8), bias_codes, codebook, activations.astype(np.float32), machine
-    )
+    layer = Layer(codes.astype(np.uint8), codebook, bias_codes)
+    return Case(layer, activations.astype(np.float32), machine)
 
 
 def dense_output(case: Case) -> NDArray[np.float64]:
-    weights = case.codebook.astype(np.float64)
-    output = weights[case.codes] @ case.activations.astype(np.float64)
-    return output if case.bias_codes is None else output + weights[case.bias_codes]
+    codes, codebook, bias_codes, _ = case.layer
+    weights = codebook.astype(np.float64)
+    output = weights[codes] @ case.activations.astype(np.float64)
+    return output if bias_codes is None else output + weights[bias_codes]
 
 
 # --- the published simulator ---
@@ -92,7 +82,7 @@ def test_stepped_model_meets_published_simulator(row: ReferenceRow) -> None:
     layer = layer_of(row)
     machine = Machine(row.pes, row.queue_depth, row.row_entries * ENTRY_BITS)
     result = simulate_stepped(
-        layer.codes, layer.codebook, layer.activations, machine, bias_codes=layer.bias_codes
+        Layer(layer.codes, layer.codebook, layer.bias_codes), layer.activations, machine
     )
     assert result.cycles == row.cycles
     assert result.pointer_reads == row.pointer_reads
@@ -135,8 +125,8 @@ def test_baseline_agrees_with_stepped_model(seed: int) -> None:
     case = random_case(seed)
     stepped = case.run()
     baseline = simulate_baseline(
-        encode_layer(case.codes, case.bias_codes, case.machine.pes),
-        case.codebook,
+        encode_layer(case.layer.codes, case.layer.bias_codes, case.machine.pes),
+        case.layer.codebook,
         case.activations,
         case.machine.queue_depth,
         case.machine.row_bits // ENTRY_BITS,
@@ -193,8 +183,8 @@ def recurrence(lines: NDArray[np.float32], entries: NDArray[np.int64], queue_dep
 def test_recurrence_agrees_with_stepped_model(seed: int) -> None:
     case = random_case(seed)
     pes = case.machine.pes
-    lines = activation_lines(case.activations, pes, case.bias_codes is not None)
-    encoded = encode_layer(case.codes, case.bias_codes, pes)
+    lines = activation_lines(case.activations, pes, case.layer.has_bias)
+    encoded = encode_layer(case.layer.codes, case.layer.bias_codes, pes)
     columns = np.minimum(np.flatnonzero(lines), len(case.activations))
     entries = np.diff(encoded.col_ptr, axis=1)[:, columns].astype(np.int64)
     expected = recurrence(lines, entries, case.machine.queue_depth)
@@ -216,9 +206,9 @@ def run_all_ones(
     n_out: int, activations: list[float], pes: int, queue_depth: int = 8
 ) -> SteppedResult:
     """A layer full of code 1, without a bias."""
+    codes = np.ones((n_out, len(activations)), dtype=np.uint8)
     return simulate_stepped(
-        np.ones((n_out, len(activations)), dtype=np.uint8),
-        np.array([0, 0.5] + [0] * 14, dtype=np.float32),
+        Layer(codes, np.array([0, 0.5] + [0] * 14, dtype=np.float32)),
         np.array(activations, dtype=np.float32),
         Machine(pes, queue_depth, row_bits=64),
     )
@@ -261,10 +251,8 @@ def test_no_broadcast_takes_no_cycle() -> None:
 
 
 def test_broadcasts_without_any_entry_take_the_drain_only() -> None:
-    codebook = np.zeros(16, dtype=np.float32)
-    codes = np.zeros((3, 2), dtype=np.uint8)
-    active = np.ones(2, dtype=np.float32)
-    result = simulate_stepped(codes, codebook, active, Machine(2, 8, 64))
+    layer = Layer(np.zeros((3, 2), dtype=np.uint8), np.zeros(16, dtype=np.float32))
+    result = simulate_stepped(layer, np.ones(2, dtype=np.float32), Machine(2, 8, 64))
     assert (result.cycles, result.broadcasts, result.utilization_frac) == (6, 2, 0.0)
     assert_array_equal(result.empty_columns, [2, 2])
 
@@ -286,53 +274,14 @@ def test_padding_bridges_gaps_beyond_the_longest_run(zeros: int, expected: list[
     assert encode_column([0] * zeros + [7] + [0] * 40, max_run=15) == expected
 
 
-def test_canonical_codes_are_those_of_deflate() -> None:
-    # the example of RFC 1951, section 3.2.2: lengths of A to H
-    table = canonical_codes([3, 3, 3, 3, 3, 2, 4, 4])
-    assert table == {
-        5: "00", 0: "010", 1: "011", 2: "100", 3: "101", 4: "110", 6: "1110", 7: "1111",
-    }  # fmt: skip
-
-
-def test_lone_symbol_has_a_code_of_one_bit() -> None:
-    assert canonical_codes([0, 0, 1, 0]) == {2: "0"}
-
-
 # --- Huffman ---
-
-
-def huffman_lengths(symbols: list[int], alphabet: int) -> list[int]:
-    """Code lengths of Huffman's algorithm; a lone symbol gets length 1."""
-    lengths = [0] * alphabet
-    counts = Counter(symbols)
-    heap = [(count, [symbol]) for symbol, count in counts.items()]
-    heapq.heapify(heap)
-    if len(heap) == 1:
-        lengths[symbols[0]] = 1
-    while len(heap) > 1:
-        (count_a, group_a), (count_b, group_b) = heapq.heappop(heap), heapq.heappop(heap)
-        for symbol in group_a + group_b:
-            lengths[symbol] += 1
-        heapq.heappush(heap, (count_a + count_b, group_a + group_b))
-    return lengths
-
-
-def with_huffman(case: Case, row_bits: int) -> Machine:
-    encoded = encode_layer(case.codes, case.bias_codes, case.machine.pes)
-    return replace(
-        case.machine,
-        decoder="huffman",
-        row_bits=row_bits,
-        code_lengths=huffman_lengths(encoded.code.tolist(), 16),
-        run_lengths=huffman_lengths(encoded.run.tolist(), 16),
-    )
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_huffman_changes_row_reads_only(seed: int) -> None:
     case = random_case(seed)
     fixed = case.run()
-    huffman = case.run(with_huffman(case, row_bits=(7, 8, 32, 64)[seed % 4]))
+    huffman = case.run(replace(case.machine, decoder="huffman", row_bits=(7, 8, 32, 64)[seed % 4]))
     assert huffman.cycles == fixed.cycles
     assert_array_equal(huffman.entries, fixed.entries)
     assert_array_equal(huffman.padding, fixed.padding)
@@ -344,31 +293,37 @@ def test_huffman_changes_row_reads_only(seed: int) -> None:
 def test_stream_read_from_end_to_end_reads_each_row_once(seed: int) -> None:
     case = random_case(seed)
     case = case._replace(activations=np.ones_like(case.activations))
-    machine = with_huffman(case, row_bits=(3, 8, 33, 64)[seed % 4])
-    encoded = encode_layer(case.codes, case.bias_codes, machine.pes)
-    bits = np.array(machine.code_lengths)[encoded.code] + np.array(machine.run_lengths)[encoded.run]
-    stream_bits = np.diff(np.concatenate([[0], np.cumsum(bits)])[encoded.entry_start])
+    machine = replace(case.machine, decoder="huffman", row_bits=(3, 8, 33, 64)[seed % 4])
+    code = lay_out(case.layer, machine).entry_code
+    assert code is not None
+    encoded = encode_layer(case.layer.codes, case.layer.bias_codes, machine.pes)
+    entries = [Entry(*e) for e in zip(encoded.code.tolist(), encoded.run.tolist(), strict=True)]
+    bits = np.cumsum([0, *(len(code.word(entry)) for entry in entries)])
+    stream_bits = np.diff(bits[encoded.entry_start])
     assert_array_equal(case.run(machine).row_reads, -(-stream_bits // machine.row_bits))
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_four_bit_huffman_codes_lie_where_fixed_entries_lie(seed: int) -> None:
     case = random_case(seed)
-    huffman = replace(
-        case.machine, decoder="huffman", code_lengths=ALL_FOUR_BITS, run_lengths=ALL_FOUR_BITS
-    )
-    assert_array_equal(case.run(huffman).row_reads, case.run().row_reads)
+    machine = replace(case.machine, decoder="huffman")
+    layout = lay_out(case.layer, machine, EntryCode([FOUR_BITS, FOUR_BITS], run_bits=4))
+    huffman = simulate_stepped(case.layer, case.activations, machine, layout)
+    assert_array_equal(huffman.row_reads, case.run().row_reads)
 
 
 def test_straddling_entry_touches_both_rows() -> None:
     # codes 1 -> "0", 2 -> "10", 3 -> "11"; run 0 -> "0": entries of 2, 3 and 3 bits in rows of 4
     columns = [[Entry(1, 0), Entry(2, 0)], [Entry(3, 0)]]
-    storage = HuffmanStorage(columns, np.zeros(16, np.float32), 4, [0, 1, 2, 2], [1])
+    code = EntryCode([Alphabet({1: 1, 2: 2, 3: 2}), Alphabet({0: 1})], run_bits=4)
+    machine = Machine(1, 8, row_bits=4, decoder="huffman")
+    storage = HuffmanStorage(columns, np.zeros(16, np.float32), code, machine)
     assert storage.bits == "00" + "100" + "110"
-    assert storage.span(1) == (5, 8)
-    assert [storage.fetch(address).sram_rows for address in (0, 2, 5)] == [
-        range(0, 1), range(0, 2), range(1, 2),
-    ]  # fmt: skip
+    first, second = storage.open(0), storage.open(1)
+    assert [first.step().rows, first.step().rows] == [range(0, 1), range(0, 2)]
+    assert second.step().rows == range(1, 2)
+    assert first.is_done()
+    assert second.is_done()
 
 
 # --- exact bias ---
@@ -386,9 +341,8 @@ def test_exact_bias_starts_at_a_fresh_row(
     bias = np.array([0.25, 0, 1, 2, 3], dtype=np.float32)
     codebook = np.array([0, 0.5] + [0] * 14, dtype=np.float32)
     machine = Machine(pes=1, queue_depth=8, row_bits=row_bits)
-    result = simulate_stepped(
-        codes, codebook, np.array([2.0], dtype=np.float32), machine, bias_values=bias
-    )
+    layer = Layer(codes, codebook, bias_values=bias)
+    result = simulate_stepped(layer, np.array([2.0], dtype=np.float32), machine)
     assert result.sram_row_reads == rows_of_weights + rows_of_bias
     assert (result.entries[0], result.padding[0]) == (8, 1)
     bias_cycles = max(5, rows_of_bias)  # one word a cycle at most, and one row
@@ -398,14 +352,14 @@ def test_exact_bias_starts_at_a_fresh_row(
 
 @pytest.mark.parametrize("seed", range(20))
 def test_exact_bias_is_dense_under_either_decoder(seed: int) -> None:
-    case = random_case(seed)._replace(bias_codes=None)
-    n_out, pes = len(case.codes), case.machine.pes
+    case = random_case(seed)
+    case = case._replace(layer=case.layer._replace(bias_codes=None))
+    n_out, pes = len(case.layer.codes), case.machine.pes
     bias = np.random.default_rng(seed).standard_normal(n_out).astype(np.float32)
+    biased = case._replace(layer=case.layer._replace(bias_values=bias))
     without = case.run()
-    for machine in (case.machine, with_huffman(case, row_bits=case.machine.row_bits)):
-        result = simulate_stepped(
-            case.codes, case.codebook, case.activations, machine, bias_values=bias
-        )
+    for machine in (case.machine, replace(case.machine, decoder="huffman")):
+        result = biased.run(machine)
         local_rows = np.array([len(range(pe, n_out, pes)) for pe in range(pes)])
         assert_array_equal(result.entries - without.entries, local_rows)
         assert result.broadcasts == without.broadcasts + 1
@@ -498,10 +452,8 @@ def test_fixed_point_bias_activation_is_not_saturated() -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_fixed_point_output_is_near_the_real_one(seed: int) -> None:
     case = random_case(seed)
-    layer = QuantizedLayer(
-        case.codes, np.zeros(len(case.codes), np.uint8), case.codebook, case.activations
-    )
+    codes, codebook, bias_codes, _ = case.layer
     output = fixed_point_output(
-        layer.codes, case.bias_codes, None, layer.codebook, layer.activations, 24, 24, 24, bits=40
+        codes, bias_codes, None, codebook, case.activations, 24, 24, 24, bits=40
     )
     assert_allclose(np.array(output) / 2**24, dense_output(case), atol=1e-5)

@@ -17,7 +17,8 @@ from accelsim.compression.huffman import (
 from accelsim.compression.layer import CompressedLayer, decoded_sparse
 from accelsim.compression.sparse import append_column, sparse_codes
 from accelsim.errors import NetworkError
-from accelsim.hardware.decoders.huffman import column_bit_addresses, pe_stream
+from accelsim.hardware.accelerator import accelerator
+from accelsim.hardware.decoders import HuffmanDecoder, column_bit_addresses, pe_stream
 from accelsim.hardware.interleave import interleave
 from accelsim.kernels import csc
 
@@ -233,11 +234,16 @@ def test_each_pe_holds_its_rows_column_by_column(codes, pes, run_bits, bias_kind
 def test_column_addresses_are_the_bits_written_before_them(codes, pes, run_bits):
     interleaved = interleave(layer_of(codes), pes, run_bits)
     arrays = interleaved.csc
-    code_table = build_table(symbol_counts(arrays.code, 256), 11)
-    run_table = build_table(symbol_counts(arrays.run, 2**run_bits), 11)
+    machine = accelerator(
+        "eie-64", pes=pes, run_bits=run_bits, code_bits=8, decoder="huffman", row_bits=64
+    )
+    code_table, run_table = HuffmanDecoder().tables(interleaved, machine)
+    expected = tables_of((arrays.code, arrays.run, 8, run_bits), 11)
+    for table, other in zip((code_table, run_table), expected, strict=True):
+        assert table.lengths.tolist() == other.lengths.tolist()
     code_words = canonical_words(code_table.lengths)
     run_words = canonical_words(run_table.lengths)
-    addresses = column_bit_addresses(interleaved, code_table, run_table)
+    addresses = column_bit_addresses(interleaved, machine)
     for k in range(pes):
         text = ""
         for c in range(codes.shape[1]):
@@ -245,6 +251,6 @@ def test_column_addresses_are_the_bits_written_before_them(codes, pes, run_bits)
             for code, run in slow_entries(codes[k::pes, c].tolist(), run_bits):
                 text += code_words[code] + run_words[run]
         assert addresses[-1, k] == len(text)
-        words, n_bits = pe_stream(interleaved, k, code_table, run_table)
+        words, n_bits = pe_stream(interleaved, k, machine)
         assert n_bits == len(text)
         assert "".join(format(int(word), "064b") for word in words)[:n_bits] == text

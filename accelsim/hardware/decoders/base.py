@@ -5,41 +5,44 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from accelsim.hardware.accelerator import Accelerator
+from accelsim.hardware.decoders.unit import NO_DECODER, DecoderUnit, DecoderUse
 from accelsim.hardware.interleave import InterleavedLayer, narrowest
 from accelsim.kernels.types import NO_FIRST, NO_LAST, ROW_BASE, ColumnPlan
 
 
 class DecodedLayer(NamedTuple):
-    """What a decoder makes of a layer, worked out once per (layer, P, decoder, row width).
+    """What a decoder makes of a layer, worked out once per layer and machine.
 
-    plan: per (column, PE), see `ColumnPlan`; an exact bias is its last column
+    plan: per (column, PE), see `ColumnPlan`; an exact bias is its last column. Service cycles are those
+        of decoder and datapath; waits for rows and for a shared decoder depend on what was broadcast
+        before, and are not among them
     sram_rows: int64[P], weight-SRAM rows that each PE's part of the layer takes
-    pointer_bits: width of a column pointer; 0 if columns are found without pointers
-    table_bits: decoding tables per PE
-    table_reads: reads of decoding tables per entry
+    pointer_bits: width of a pointer word: address, start offsets of sub-streams, number of entries;
+        0 if columns are found without pointers
     codebook_reads: reads of the codebook per entry
-    entry_cycles: cycles per entry
-    bias_extra_cycles: int64[P] or 0, cycles of an exact bias's words beyond `entry_cycles` each
+    dram_bits: what the weights of all PEs take in DRAM, pointers apart
+    padding_bits: int64[P], bits of the weight SRAM that align columns
+    unit: the decoder that the machine has, one or many of it
+    load_cycles: cycles of decoding the layer on its way into the SRAM; 0 if it is not decoded there
     """
 
     plan: ColumnPlan
     sram_rows: Any
     pointer_bits: int
-    table_bits: int
-    table_reads: int
     codebook_reads: int
-    entry_cycles: int = 1
-    bias_extra_cycles: Any = 0
+    dram_bits: int
+    padding_bits: Any
+    unit: DecoderUnit = NO_DECODER
+    load_cycles: int = 0
 
+    def use(self, broadcasts: Any, coded_entries: int, loads: int) -> DecoderUse:
+        """How often tables are read and shifters shift while vectors run.
 
-class WordLayout(NamedTuple):
-    """How plain words of `arithmetic_bits` lie in rows: several in a row, or one over several rows.
-
-    One of the two is always 1. A PE reads one row per cycle, so `rows` are also a word's cycles.
-    """
-
-    per_row: int
-    rows: int
+        broadcasts: int64[n_cols], how often each column is broadcast, an exact bias last;
+        coded_entries: entries of all of these in all PEs, without words of an exact bias;
+        loads: how often the layer comes from DRAM.
+        """
+        return self.unit.use(broadcasts, coded_entries, loads)
 
 
 class Decoder(Protocol):
@@ -50,20 +53,78 @@ class Decoder(Protocol):
         ...
 
 
-def rows_touched(start: Any, end: Any, row_size: int) -> tuple[Any, Any, Any]:
-    """Plan rows of columns that occupy [start, end) units in each PE, `row_size` units a row.
+class Layout(NamedTuple):
+    """Where columns stand in the weight SRAMs.
 
-    start, end: int64[n_cols, P]. Returns (first_row, last_row, sram_rows int64[P]) as in `ColumnPlan`
-    and `DecodedLayer`.
+    starts: int64[n_cols, P], first position of each column; ends: int64[P], end of the last one
+    first_row, last_row: as in `ColumnPlan`; sram_rows: int64[P]
+    padding: int64[P], positions skipped so that columns begin at a multiple of the unit
+    largest_address: largest start of a column with entries, in units; if columns are not aligned, one
+        ends where the next one starts, so the last column's end is an address too
     """
-    empty = start == end
-    first = start // row_size + ROW_BASE
-    last = (end - 1) // row_size + ROW_BASE
-    first[empty] = NO_FIRST
-    last[empty] = NO_LAST
-    dtype = narrowest(max(int(last.max(initial=0)), int(first.max(initial=0))))
-    sram_rows = -(-end[-1] // row_size) if end.shape[0] else np.zeros(end.shape[1], dtype=np.int64)
-    return first.astype(dtype), last.astype(dtype), sram_rows
+
+    starts: Any
+    ends: Any
+    first_row: Any
+    last_row: Any
+    sram_rows: Any
+    padding: Any
+    largest_address: int
+
+
+def lay_out(positions: Any, row_size: int, align_to: int | None) -> Layout:
+    """Columns one after the other; each that is not empty begins at a multiple of `align_to`, if given.
+
+    positions: int64[n_cols + 1, P], where columns start (in bits, entries or words, `row_size` to a row) and
+        the last one ends, if there were no gaps
+    """
+    starts, ends = positions[:-1], positions[1:]
+    empty = starts == ends
+    end = positions[-1]
+    largest = int(end.max())
+    if align_to is not None:
+        sizes = ends - starts
+        units = -(-sizes // align_to)
+        first_unit = np.cumsum(units, axis=0) - units
+        largest = int(np.where(empty, 0, first_unit).max(initial=0))
+        starts = first_unit * align_to
+        ends = starts + sizes
+        end = np.where(empty, 0, ends).max(axis=0, initial=0)
+    first_row = starts // row_size + ROW_BASE
+    last_row = (ends - 1) // row_size + ROW_BASE
+    np.copyto(first_row, NO_FIRST, where=empty)
+    np.copyto(last_row, NO_LAST, where=empty)
+    dtype = narrowest(int(max(last_row.max(initial=0), NO_FIRST)))
+    return Layout(
+        starts,
+        end,
+        first_row.astype(dtype),
+        last_row.astype(dtype),
+        sram_rows=-(-end // row_size),
+        padding=end - positions[-1],
+        largest_address=largest,
+    )
+
+
+def pointer_width(layout: Layout, entries: Any, machine: Accelerator, offset_bits: int = 0) -> int:
+    """Bits of a pointer word: an address, `offset_bits` for sub-streams, and the number of entries.
+
+    The address has `pointer_bits`, or more where it needs them. The number, wide enough for the largest
+    of `entries` uint[n_cols, P], is only there if columns are aligned: else they end at the next one.
+    """
+    address = max(machine.pointer_bits, layout.largest_address.bit_length())
+    aligned = machine.column_alignment != "bit"
+    return address + offset_bits + (int(entries.max(initial=0)).bit_length() if aligned else 0)
+
+
+class WordLayout(NamedTuple):
+    """How plain words of `arithmetic_bits` lie in rows: several in a row, or one over several rows.
+
+    One of the two is always 1. A PE reads one row per cycle, so `rows` are also a word's cycles.
+    """
+
+    per_row: int
+    rows: int
 
 
 def word_layout(machine: Accelerator) -> WordLayout:
@@ -95,7 +156,7 @@ def with_exact_bias(
     return decoded._replace(
         plan=ColumnPlan(*extended),
         sram_rows=decoded.sram_rows + rows,
-        bias_extra_cycles=words * (layout.rows - decoded.entry_cycles),
+        dram_bits=decoded.dram_bits + int(rows.sum()) * machine.row_bits,
     )
 
 
@@ -104,13 +165,21 @@ def _append_row(array: Any, row: Any) -> Any:
     return np.concatenate([array.astype(dtype, copy=False), row[None].astype(dtype)])
 
 
-def column_counts(layer: InterleavedLayer) -> tuple[Any, Any]:
-    """Entries and service cycles (one per entry, at least one per column), uint[n_cols, P] each."""
-    counts = np.diff(layer.csc.col_ptr, axis=0)
-    dtype = narrowest(int(counts.max(initial=1)))
-    return counts.astype(dtype), np.maximum(counts, 1).astype(dtype)
+def column_counts(layer: InterleavedLayer) -> Any:
+    """Entries of each column in each PE, uint[n_cols, P]."""
+    return narrowed(np.diff(layer.csc.col_ptr, axis=0))
 
 
-def address_bits(largest: int, least: int) -> int:
-    """Width of a pointer that can say 0 .. largest, but at least `least` bits."""
-    return max(least, int(largest).bit_length())
+def narrowed(counts: Any) -> Any:
+    """The same numbers of 0 or more in the narrowest unsigned dtype."""
+    return counts.astype(narrowest(int(counts.max(initial=1))))
+
+
+def service_cycles(cycles: Any, per_cycle: int = 1) -> Any:
+    """Cycles of so many entries (or decode cycles, if they pass one by one), uint[n_cols, P].
+
+    At least one per column: pointers have to be read to see that it is empty.
+    """
+    if per_cycle > 1:
+        cycles = cycles // per_cycle + (cycles % per_cycle > 0)
+    return narrowed(np.maximum(cycles, 1))

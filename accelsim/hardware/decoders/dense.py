@@ -6,47 +6,44 @@ from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.decoders.base import (
     DecodedLayer,
     column_counts,
-    rows_touched,
+    lay_out,
+    narrowed,
+    service_cycles,
     with_exact_bias,
     word_layout,
 )
-from accelsim.hardware.interleave import InterleavedLayer, narrowest
+from accelsim.hardware.interleave import InterleavedLayer
 from accelsim.kernels.types import ColumnPlan
 
 
 class DenseDecoder:
-    """Every weight, zero or not, is a word of `arithmetic_bits` and takes a cycle per row it lies in.
+    """Every weight, zero or not, is a word of `arithmetic_bits`.
 
-    Columns whose activation is zero are skipped, as with the other decoders. A zero weight counts as
-    padding. Columns are equally long, so their addresses need no pointers.
+    `multipliers` words are taken per cycle, or one word in as many cycles as it has rows. Columns whose
+    activation is zero are skipped, as with the other decoders. A zero weight counts as padding. Columns
+    are equally long, so their addresses need no pointers.
     """
 
     def decode(self, layer: InterleavedLayer, machine: Accelerator) -> DecodedLayer:
         """Rows from word positions; a word wider than a row takes several rows, one per cycle."""
-        sparse, _ = column_counts(layer)
-        local_rows = layer.local_rows
-        words = np.broadcast_to(local_rows, sparse.shape)
-        useful = sparse.astype(np.int64) - layer.padding
-        end = np.cumsum(words, axis=0, dtype=np.int64)
-        layout = word_layout(machine)
-        first, last, sram_rows = rows_touched(
-            (end - words) * layout.rows, end * layout.rows, layout.per_row
-        )
-        service = np.maximum(words * layout.rows, 1)
-        dtype = narrowest(int(local_rows.max(initial=1)))
+        useful = column_counts(layer).astype(np.int64) - layer.padding
+        words = narrowed(np.broadcast_to(layer.local_rows, useful.shape))
+        word = word_layout(machine)
+        positions = np.outer(np.arange(len(words) + 1), layer.local_rows * word.rows)
+        align_to = word.per_row if machine.column_alignment == "row" else None
+        layout = lay_out(positions, word.per_row, align_to)
+        if word.rows > 1:
+            service = service_cycles(words.astype(np.int64) * word.rows)
+        else:
+            service = service_cycles(words, machine.multipliers)
         decoded = DecodedLayer(
             plan=ColumnPlan(
-                words.astype(dtype),
-                (words - useful).astype(dtype),
-                service.astype(narrowest(int(service.max(initial=1)))),
-                first,
-                last,
+                words, narrowed(words - useful), service, layout.first_row, layout.last_row
             ),
-            sram_rows=sram_rows,
+            sram_rows=layout.sram_rows,
             pointer_bits=0,
-            table_bits=0,
-            table_reads=0,
             codebook_reads=0,
-            entry_cycles=layout.rows,
+            dram_bits=int(layout.sram_rows.sum()) * machine.row_bits,
+            padding_bits=layout.padding * machine.arithmetic_bits,
         )
         return with_exact_bias(decoded, layer, machine)

@@ -3,9 +3,10 @@
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.decoders.base import (
     DecodedLayer,
-    address_bits,
     column_counts,
-    rows_touched,
+    lay_out,
+    pointer_width,
+    service_cycles,
     with_exact_bias,
 )
 from accelsim.hardware.interleave import InterleavedLayer
@@ -13,20 +14,25 @@ from accelsim.kernels.types import ColumnPlan
 
 
 class FixedDecoder:
-    """`row_bits // entry_bits` whole entries stand in a row; one entry is processed per cycle."""
+    """`row_bits // entry_bits` whole entries stand in a row; `multipliers` are processed per cycle."""
 
     def decode(self, layer: InterleavedLayer, machine: Accelerator) -> DecodedLayer:
-        """Rows from entry positions; pointers count entries."""
-        row_entries = machine.row_bits // machine.entry_bits
-        entries, service = column_counts(layer)
-        start, end = layer.csc.col_ptr[:-1], layer.csc.col_ptr[1:]
-        first, last, sram_rows = rows_touched(start, end, row_entries)
-        decoded = DecodedLayer(
-            plan=ColumnPlan(entries, layer.padding, service, first, last),
-            sram_rows=sram_rows,
-            pointer_bits=address_bits(int(end[-1].max()), machine.pointer_bits),
-            table_bits=0,
-            table_reads=0,
-            codebook_reads=1,
-        )
-        return with_exact_bias(decoded, layer, machine)
+        """Rows from entry positions; pointers count entries, or rows if columns begin at rows."""
+        return with_exact_bias(fixed_entries(layer, machine), layer, machine)
+
+
+def fixed_entries(layer: InterleavedLayer, machine: Accelerator) -> DecodedLayer:
+    """The layer without an exact bias."""
+    row_entries = machine.row_bits // machine.entry_bits
+    entries = column_counts(layer)
+    align_to = row_entries if machine.column_alignment == "row" else None
+    layout = lay_out(layer.csc.col_ptr, row_entries, align_to)
+    service = service_cycles(entries, machine.multipliers)
+    return DecodedLayer(
+        plan=ColumnPlan(entries, layer.padding, service, layout.first_row, layout.last_row),
+        sram_rows=layout.sram_rows,
+        pointer_bits=pointer_width(layout, entries, machine),
+        codebook_reads=1,
+        dram_bits=int(layout.sram_rows.sum()) * machine.row_bits,
+        padding_bits=layout.padding * machine.entry_bits,
+    )

@@ -1,81 +1,83 @@
-"""Huffman streams: each PE decodes its own stream, one entry (code and run symbol) per cycle."""
+"""Huffman streams in the weight SRAM, decoded by each PE or by one decoder for several."""
 
 from typing import Any
 
 import numpy as np
 
-from accelsim.compression.huffman import HuffmanTable, build_table, symbol_counts
+from accelsim.compression.huffman import HuffmanTable
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.decoders.base import (
     DecodedLayer,
-    address_bits,
     column_counts,
-    rows_touched,
+    lay_out,
+    pointer_width,
+    service_cycles,
     with_exact_bias,
 )
+from accelsim.hardware.decoders.designs import Work, design_of
+from accelsim.hardware.decoders.entry_code import CodedColumns, coded_columns, entry_code
+from accelsim.hardware.decoders.unit import DecoderUnit
 from accelsim.hardware.interleave import InterleavedLayer
-from accelsim.kernels import huffman as kernels
 from accelsim.kernels.types import ColumnPlan
-
-TABLE_ENTRY_BITS = 16  # symbol and length, as the decode tables of this project hold them
-TABLE_READS_PER_ENTRY = 2  # code symbol, run symbol
 
 
 class HuffmanDecoder:
     """The tables are those of the interleaved layer: padding depends on the number of PEs.
 
-    An entry takes one cycle however many rows its words lie in: a fetch buffer wide enough for the
-    longest code and run is an assumption.
+    A word may straddle rows: a fetch buffer wide enough for the decoder's window is an assumption.
     """
 
-    def tables(
-        self, layer: InterleavedLayer, machine: Accelerator
-    ) -> tuple[HuffmanTable, HuffmanTable]:
-        """Canonical tables for codes and for runs, one pair for all PEs of the layer."""
-        csc = layer.csc
-        codes = symbol_counts(csc.code, 2**machine.code_bits)
-        runs = symbol_counts(csc.run, 2**machine.run_bits)
-        return (
-            build_table(codes, machine.max_code_length),
-            build_table(runs, machine.max_code_length),
-        )
+    def tables(self, layer: InterleavedLayer, machine: Accelerator) -> tuple[HuffmanTable, ...]:
+        """Canonical tables for codes and for runs, or one for pairs of them; the same for all PEs."""
+        return tuple(alphabet.table for alphabet in entry_code(layer, machine).alphabets)
 
     def decode(self, layer: InterleavedLayer, machine: Accelerator) -> DecodedLayer:
-        """Rows from real bit positions; pointers are bit addresses."""
-        codes, runs = self.tables(layer, machine)
-        bits = column_bit_addresses(layer, codes, runs)
-        entries, service = column_counts(layer)
-        first, last, sram_rows = rows_touched(bits[:-1], bits[1:], machine.row_bits)
-        table_words = (1 << max(1, codes.longest)) + (1 << max(1, runs.longest))
+        """Rows from real bit positions; pointers count bits, or what columns are aligned to."""
+        coded = coded_columns(layer, machine)
+        entries, positions = column_counts(layer), coded.positions()
+        work = design_of(machine).work(coded, machine.sub_streams, machine.multipliers)
+        layout = lay_out(positions, machine.row_bits, alignment_bits(machine))
         decoded = DecodedLayer(
-            plan=ColumnPlan(entries, layer.padding, service, first, last),
-            sram_rows=sram_rows,
-            pointer_bits=address_bits(int(bits[-1].max()), machine.pointer_bits),
-            table_bits=TABLE_ENTRY_BITS * table_words,
-            table_reads=TABLE_READS_PER_ENTRY,
+            plan=ColumnPlan(
+                entries,
+                layer.padding,
+                service_cycles(work.cycles),
+                layout.first_row,
+                layout.last_row,
+            ),
+            sram_rows=layout.sram_rows,
+            pointer_bits=pointer_width(
+                layout, entries, machine, _offset_bits(coded, positions, machine)
+            ),
             codebook_reads=1,
+            dram_bits=int(layout.sram_rows.sum()) * machine.row_bits,
+            padding_bits=layout.padding,
+            unit=decoder_unit(work, machine),
         )
         return with_exact_bias(decoded, layer, machine)
 
 
-def column_bit_addresses(layer: InterleavedLayer, codes: HuffmanTable, runs: HuffmanTable) -> Any:
-    """int64[n_cols + 1, P]: first bit of each column in its PE's stream."""
-    csc = layer.csc
-    bits = np.empty_like(csc.col_ptr)
-    kernels.column_bits(
-        csc.col_ptr, csc.pe_ptr, csc.code, csc.run, codes.lengths, runs.lengths, bits
+def alignment_bits(machine: Accelerator) -> int | None:
+    """A column begins at a multiple of so many bits, or at any."""
+    return {"bit": None, "byte": 8, "row": machine.row_bits}[machine.column_alignment]
+
+
+def decoder_unit(work: Work, machine: Accelerator) -> DecoderUnit:
+    """The decoders of the array: one for each PE or group of PEs, times sub-streams."""
+    pes = machine.pes
+    streams = pes if machine.decoder_placement == "inline" else -(-pes // machine.shared_by)
+    return DecoderUnit(
+        machine.decoder_design, streams * machine.sub_streams, work.tables, work.shifter
     )
-    return bits
 
 
-def pe_stream(
-    layer: InterleavedLayer, pe: int, codes: HuffmanTable, runs: HuffmanTable
-) -> tuple[Any, int]:
-    """The bit stream of one PE: (uint64 words, MSB first, with a spare word; number of bits)."""
-    csc = layer.csc
-    part = slice(csc.pe_ptr[pe], csc.pe_ptr[pe + 1])
-    code, run = csc.code[part], csc.run[part]
-    n_bits = int(codes.lengths[code].sum(dtype=np.int64) + runs.lengths[run].sum(dtype=np.int64))
-    words = np.zeros(n_bits // 64 + 2, dtype=np.uint64)
-    kernels.encode_pairs(code, run, codes.words, codes.lengths, runs.words, runs.lengths, 0, words)
-    return words, n_bits
+def _offset_bits(coded: CodedColumns, positions: Any, machine: Accelerator) -> int:
+    """Bits of the pointer word that say where in a column each sub-stream but the first starts.
+
+    positions: int64[n_cols + 1, P] of the columns. The last sub-stream starts last.
+    """
+    others = machine.sub_streams - 1
+    if not others:
+        return 0
+    last = coded.positions(first=others, step=machine.sub_streams)
+    return others * int(np.diff(positions - last, axis=0).max(initial=0)).bit_length()

@@ -262,16 +262,3 @@ def test_addresses_beyond_two_to_the_31_bits():
     stream = HuffmanStream(words, starts, end, code.size)
     decoded = decode_stream(stream, TWO_BITS, TWO_BITS)
     assert [part.tolist() for part in decoded] == [code.tolist(), run.tolist()]
-
-
-def test_column_addresses_are_summed_in_64_bits():
-    # Lengths that no table has stand for 2**28 entries a column: the kernel only adds them up.
-    col_ptr = np.array([[0, 0], [1, 2], [3, 2]], np.int64)
-    pe_ptr = np.array([0, 3, 5], np.int64)
-    symbols = np.array([0, 1, 1, 1, 0], np.uint8)
-    code_lengths = np.array([2**31 - 1, 2**32 - 1], np.uint32)
-    run_lengths = np.array([2**31, 2**32 - 2], np.uint32)
-    bits = np.empty((3, 2), np.int64)
-    kernels.column_bits(col_ptr, pe_ptr, symbols, symbols, code_lengths, run_lengths, bits)
-    small, large = 2**32 - 1, 2**33 - 3
-    assert bits.tolist() == [[0, 0], [small, large + small], [small + 2 * large, large + small]]

@@ -2,6 +2,7 @@ import pytest
 
 from accelsim.errors import HardwareError, InputError
 from accelsim.hardware.accelerator import (
+    HUFFMAN_FIELDS,
     PRESETS,
     Accelerator,
     accelerator,
@@ -21,6 +22,19 @@ OTHER_VALUES = {
     "activation_frac_bits": 7,
     "clock_mhz": 123.5,
     "decoder": "huffman",
+    "decoder_placement": "shared",
+    "decoder_design": "two_level",
+    "huffman_alphabet": "joint",
+    "bits_per_cycle": 2,
+    "first_level_bits": 6,
+    "entries_per_cycle": 3,
+    "window_bits": 14,
+    "sub_streams": 2,
+    "shared_by": 8,
+    "column_alignment": "row",
+    "multipliers": 4,
+    "row_buffer_rows": 2,
+    "sram_latency_cycles": 3,
     "weights_in": "dram",
     "max_code_length": 14,
     "weight_sram_bytes": 1000,
@@ -28,6 +42,7 @@ OTHER_VALUES = {
     "activation_sram_bytes": 1002,
     "overflow": "stream",
     "technology": "other.toml",
+    "vector_lanes": 16,
     "dram": "hbm2",
 }
 
@@ -51,13 +66,18 @@ def test_each_field_has_a_case_here():
     assert set(OTHER_VALUES) == set(Accelerator.model_fields)
 
 
+def base_of(field):
+    """A machine on which the field has a meaning."""
+    return accelerator("eie-64", decoder="huffman" if field in HUFFMAN_FIELDS else "fixed")
+
+
 @pytest.mark.parametrize(("field", "value"), OTHER_VALUES.items())
 def test_a_field_is_overridden_alone(field, value):
-    before = accelerator("eie-64")
-    after = accelerator("eie-64", **{field: value})
+    before = base_of(field)
+    after = accelerator(before, **{field: value})
     assert getattr(before, field) != value
     assert after.model_dump() == before.model_dump() | {field: value}
-    assert accelerator(before, **{field: value}) == after
+    assert accelerator(after, **{field: getattr(before, field)}) == before
 
 
 @pytest.mark.parametrize(
@@ -65,7 +85,7 @@ def test_a_field_is_overridden_alone(field, value):
 )
 def test_numbers_come_as_text_from_the_command_line(field, value):
     name, text = parse_override(f" {field} = {value} ")
-    assert getattr(accelerator("eie-64", **{name: text}), field) == value
+    assert getattr(accelerator(base_of(field), **{name: text}), field) == value
 
 
 @pytest.mark.parametrize("text", ["abc", "3.5", "", "0x10", "1e3", "-1", "0", None])
@@ -95,6 +115,23 @@ def test_a_count_that_is_none_is_refused_with_field_and_value(text):
         ("clock_mhz", "nan"),
         ("clock_mhz", "inf"),
         ("decoder", "gzip"),
+        ("decoder_placement", "outside"),
+        ("decoder_design", "parallel"),
+        ("huffman_alphabet", "both"),
+        ("bits_per_cycle", 0),
+        ("first_level_bits", 0),
+        ("first_level_bits", 16),
+        ("entries_per_cycle", 17),
+        ("window_bits", 25),
+        ("sub_streams", 0),
+        ("sub_streams", 17),
+        ("shared_by", 0),
+        ("column_alignment", "word"),
+        ("multipliers", 17),
+        ("row_buffer_rows", 0),
+        ("row_buffer_rows", 65),
+        ("sram_latency_cycles", -1),
+        ("sram_latency_cycles", 65),
         ("weights_in", "flash"),
         ("max_code_length", 7),
         ("max_code_length", 16),
@@ -128,6 +165,47 @@ def test_a_row_holds_an_entry_at_least():
         accelerator("eie-64", row_bits=7)
     with pytest.raises(HardwareError, match="row_bits=12"):
         accelerator("eie-64", row_bits=12, run_bits=8, code_bits=5)
+
+
+@pytest.mark.parametrize("decoder", ["fixed", "dense"])
+@pytest.mark.parametrize("field", HUFFMAN_FIELDS)
+def test_what_only_huffman_streams_have_is_refused_without_them(field, decoder):
+    value = OTHER_VALUES[field]
+    with pytest.raises(HardwareError) as error:
+        accelerator("eie-64", decoder=decoder, **{field: value})
+    message = str(error.value)
+    assert f"{field}={value} is for Huffman streams, but decoder={decoder}" in message
+    assert "set decoder=huffman" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"decoder": "fixed"}, {"decoder": "dense"}, {"decoder_placement": "load"}],
+)
+def test_only_streams_in_the_sram_begin_at_bytes(fields):
+    fields = {"decoder": "huffman"} | fields
+    with pytest.raises(
+        HardwareError, match=r"column_alignment=byte is for Huffman streams .* set "
+    ):
+        accelerator("eie-64", column_alignment="byte", **fields)
+    assert accelerator("eie-64", column_alignment="row", **fields).column_alignment == "row"
+
+
+def test_another_decoder_leaves_behind_what_only_huffman_streams_have():
+    streams = accelerator(
+        "eie-64",
+        decoder="huffman",
+        decoder_placement="shared",
+        huffman_alphabet="joint",
+        sub_streams=3,
+        column_alignment="byte",
+        multipliers=2,
+    )
+    assert streams.with_decoder("dense") == accelerator("eie-64", decoder="dense", multipliers=2)
+    assert streams.with_decoder("huffman") == streams
+    rows = accelerator("eie-64", column_alignment="row")
+    assert rows.with_decoder("dense").column_alignment == "row"
 
 
 def test_sizes_need_not_be_powers_of_two():

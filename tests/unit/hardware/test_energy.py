@@ -9,13 +9,31 @@ from accelsim.compression.loading import load
 from accelsim.compression.sparse import sparse_codes
 from accelsim.hardware.accelerator import accelerator
 from accelsim.hardware.counters import Counters
+from accelsim.hardware.decoders import (
+    NO_DECODER,
+    DecoderUnit,
+    DecoderUse,
+    DecodingTable,
+    Shifter,
+)
 from accelsim.hardware.energy import array_area, layer_energy, lnzd_nodes, macros
 from accelsim.hardware.memory import Memories
 from accelsim.hardware.technology import dram, technology
 from accelsim.simulation.network import simulate
 from accelsim.simulation.session import Session
 
-COUNTERS = Counters(**{field.name: 1000 + 7 * i for i, field in enumerate(fields(Counters))})
+COUNTS = [field.name for field in fields(Counters) if field.name != "decoder"]
+COUNTERS = Counters(
+    **{name: 1000 + 7 * i for i, name in enumerate(COUNTS)},
+    decoder=DecoderUse({"codes": 900, "runs": 800}, shifts=700),
+)
+# Two tables of 4,096 bytes, which are SRAMs.
+DECODER = DecoderUnit(
+    "pair",
+    64,
+    (DecodingTable("codes", 4096, 8, 1), DecodingTable("runs", 4096, 8, 1)),
+    Shifter(24, 0, 1),
+)
 
 # Each counter, and the components whose count it is; the last four only describe.
 COMPONENTS_OF = {
@@ -28,7 +46,7 @@ COMPONENTS_OF = {
     "entries": {"add", "accumulators"},
     "multiplies": {"multiply"},
     "codebook_reads": {"codebook look-up"},
-    "table_lookups": {"Huffman tables"},
+    "decoder": {"Huffman tables", "decoder shifter"},
     "activation_reads": {"activation SRAM reads"},
     "activation_writes": {"activation SRAM writes"},
     "queue_pushes": {"activation queues"},
@@ -39,8 +57,11 @@ COMPONENTS_OF = {
     "padding_entries": set(),
 }
 
+NO_USE = DecoderUse({}, 0)
+FIXED = replace(COUNTERS, decoder=NO_USE)
 
-def energy_of(counters, table_bits=0, **overrides):
+
+def energy_of(counters, unit=NO_DECODER, **overrides):
     """Energy in pJ by component of a machine with memories as it states them."""
     machine = accelerator("eie-64", **overrides)
     memories = Memories(
@@ -52,12 +73,21 @@ def energy_of(counters, table_bits=0, **overrides):
         (),
     )
     tech = technology(machine.technology)
-    srams = macros(machine, memories, table_bits, tech)
+    srams = macros(machine, memories, [unit], tech)
     terms = layer_energy(counters, 13, machine, srams, tech, dram(machine.dram))
     by_component = {term.component: term.energy_pj for term in terms}
     assert len(by_component) == len(terms)
     assert all(term.source for term in terms)
     return by_component
+
+
+def doubled(counters, name):
+    value = getattr(counters, name)
+    if isinstance(value, DecoderUse):
+        value = DecoderUse({key: 2 * reads for key, reads in value.reads.items()}, 2 * value.shifts)
+    else:
+        value = 2 * value
+    return replace(counters, **{name: value})
 
 
 def test_each_counter_has_a_case_here():
@@ -66,8 +96,8 @@ def test_each_counter_has_a_case_here():
 
 @pytest.mark.parametrize(("counter", "components"), COMPONENTS_OF.items())
 def test_doubling_a_counter_doubles_its_own_terms_only(counter, components):
-    before = energy_of(COUNTERS, table_bits=2**16)
-    after = energy_of(replace(COUNTERS, **{counter: 2 * getattr(COUNTERS, counter)}), 2**16)
+    before = energy_of(COUNTERS, DECODER)
+    after = energy_of(doubled(COUNTERS, counter), DECODER)
     assert before.keys() == after.keys()
     assert components <= before.keys()
     for component, energy in before.items():
@@ -78,12 +108,12 @@ def test_doubling_a_counter_doubles_its_own_terms_only(counter, components):
 
 def test_every_component_belongs_to_one_counter():
     components = [c for several in COMPONENTS_OF.values() for c in several]
-    assert sorted(components) == sorted(energy_of(COUNTERS, table_bits=2**16))
+    assert sorted(components) == sorted(energy_of(COUNTERS, DECODER))
 
 
 def test_terms_by_hand_from_the_tables():
     """Sizes of eie-64: SRAMs of 128 KiB x 64, two banks of 16 KiB x 16, 2 KiB x 16."""
-    one = replace(COUNTERS, **{field.name: 1 for field in fields(Counters)})
+    one = replace(COUNTERS, **dict.fromkeys(COUNTS, 1), decoder=NO_USE)
     leakage_mw = 64 * (0.00334055 + 2 * 0.000471186 + 7.07555e-05)
     assert energy_of(one) == pytest.approx(
         {
@@ -108,7 +138,7 @@ def test_terms_by_hand_from_the_tables():
 
 
 def test_words_of_32_bits_cost_what_the_table_says():
-    narrow, wide = energy_of(COUNTERS), energy_of(COUNTERS, arithmetic_bits=32)
+    narrow, wide = energy_of(FIXED), energy_of(FIXED, arithmetic_bits=32)
     assert wide["multiply"] == pytest.approx(narrow["multiply"] * 3.1 / 0.62)
     assert wide["add"] == pytest.approx(2 * narrow["add"])
     assert wide["accumulators"] == pytest.approx(2 * narrow["accumulators"])
@@ -116,7 +146,7 @@ def test_words_of_32_bits_cost_what_the_table_says():
 
 
 def test_half_the_clock_doubles_leakage_per_cycle_and_nothing_else():
-    fast, slow = energy_of(COUNTERS), energy_of(COUNTERS, clock_mhz=400)
+    fast, slow = energy_of(FIXED), energy_of(FIXED, clock_mhz=400)
     assert slow.pop("SRAM leakage") == pytest.approx(2 * fast.pop("SRAM leakage"))
     assert slow == pytest.approx(fast)
 
@@ -125,28 +155,38 @@ def test_without_dram_or_tables_there_is_no_term_for_them():
     nothing = dict.fromkeys(
         ("dram_bytes", "sram_row_writes", "pointer_writes", "activation_fills"), 0
     )
-    components = energy_of(replace(COUNTERS, **nothing)).keys()
-    assert "Huffman tables" not in components
+    components = energy_of(replace(FIXED, **nothing)).keys()
+    assert not {"Huffman tables", "decoder shifter"} & components
     assert not [name for name in components if name == "DRAM" or name.endswith("fill")]
 
 
 def test_streaming_has_terms_for_what_it_fills_only():
-    weights_only = replace(COUNTERS, pointer_writes=0, activation_fills=0)
+    weights_only = replace(FIXED, pointer_writes=0, activation_fills=0)
     assert {name for name in energy_of(weights_only) if name.endswith("fill")} == {
         "weight SRAM fill"
     }
-    inputs_only = replace(COUNTERS, sram_row_writes=0, pointer_writes=0)
+    inputs_only = replace(FIXED, sram_row_writes=0, pointer_writes=0)
     assert {name for name in energy_of(inputs_only) if name.endswith("fill")} == {
         "activation SRAM fill"
     }
 
 
-def test_huffman_tables_are_two_macros_of_half_the_bits():
-    both = 2 * 2048 * 16  # two tables of 2,048 words: 4,096 bytes each
-    energy = energy_of(COUNTERS, table_bits=both)
-    assert energy["Huffman tables"] == pytest.approx(COUNTERS.table_lookups * 3.41055)
-    leakage = energy["SRAM leakage"] - energy_of(COUNTERS)["SRAM leakage"]
-    assert leakage == pytest.approx(COUNTERS.cycles * 64 * 2 * 0.000127494 / 0.8)
+def test_decoders_by_hand():
+    """Tables of 4,096 bytes, 8 bits wide; a register file of 24 bits for the shifter."""
+    energy = energy_of(COUNTERS, DECODER)
+    assert energy["Huffman tables"] == pytest.approx((900 + 800) * 4.73955)
+    assert energy["decoder shifter"] == pytest.approx(700 * 24 / 32)
+    leakage = energy["SRAM leakage"] - energy_of(FIXED)["SRAM leakage"]
+    assert leakage == pytest.approx(COUNTERS.cycles * 64 * 2 * 0.000117796 / 0.8)
+    shared = energy_of(COUNTERS, DECODER._replace(instances=16))["SRAM leakage"]
+    assert shared - energy_of(FIXED)["SRAM leakage"] == pytest.approx(leakage / 4)
+
+
+def test_aligned_columns_need_one_pointer_bank():
+    """Start and number of entries stand in one word."""
+    two, one = energy_of(FIXED), energy_of(FIXED, column_alignment="row")
+    assert one.pop("pointer SRAM") == pytest.approx(two.pop("pointer SRAM") / 2)
+    assert one == pytest.approx(two)
 
 
 # --- a whole run ---
@@ -184,7 +224,8 @@ def test_terms_sum_to_the_total_and_name_their_sources(session, decoder, weights
     power_mw = result.total["energy_pj"] / result.total["latency_us"] / 1000
     assert result.total["power_mw"] == pytest.approx(power_mw)
     components = {term.component for term in terms}
-    assert ("Huffman tables" in components) == (decoder == "huffman")
+    for component in ("Huffman tables", "decoder shifter"):
+        assert (component in components) == (decoder == "huffman")
     assert ("DRAM" in components) == (weights_in == "dram")
     assert all(source for source in result.area["source"])
     assert result.total["area_mm2"] == pytest.approx(result.area["area_mm2"].sum())
@@ -196,6 +237,7 @@ def test_an_exact_bias_is_added_but_neither_decoded_nor_multiplied(session):
     bias_words = 2 * 300
     assert counts["multiply"] == counts["codebook look-up"] == counts["add"] - bias_words
     assert counts["Huffman tables"] == 2 * counts["multiply"]
+    assert counts["decoder shifter"] == counts["multiply"]
     assert counts["add"] == result.rows[0]["entries"]
 
 
@@ -234,7 +276,7 @@ def test_area_by_hand():
     machine = accelerator("eie-64")
     memories = Memories(131_072, 32_768, 2048, 16, frozenset(), ())
     tech = technology("45nm")
-    terms = array_area(machine, macros(machine, memories, 0, tech), tech)
+    terms = array_area(machine, macros(machine, memories, [NO_DECODER], tech), tech)
     assert {term.component: term.area_mm2 for term in terms} == pytest.approx(
         {
             "weight SRAM": 64 * 0.429589,
@@ -256,13 +298,18 @@ def test_without_pointers_there_is_no_pointer_sram(session):
     assert leakage.energy_per_action_pj == pytest.approx(64 * (0.00334055 + 7.07555e-05) / 0.8)
 
 
-def test_huffman_tables_take_area():
+@pytest.mark.parametrize("instances", [64, 16, 256])
+def test_decoders_take_area_each(instances):
     machine = accelerator("eie-64", decoder="huffman")
     memories = Memories(131_072, 32_768, 2048, 16, frozenset(), ())
     tech = technology("45nm")
-    terms = array_area(machine, macros(machine, memories, 2 * 2048 * 16, tech), tech)
+    unit = DECODER._replace(instances=instances)
+    terms = array_area(machine, macros(machine, memories, [unit], tech), tech)
     areas = {term.component: term.area_mm2 for term in terms}
-    assert areas["Huffman tables"] == pytest.approx(64 * 2 * 0.012825)
+    assert areas["Huffman tables"] == pytest.approx(instances * 2 * 0.0125044)
+    # 24 bits: a register, and multiplexers that shift by 1, 2, 4, 8 and 16
+    shifter_um2 = 24 * (4.522 + 5 * 1.862)
+    assert areas["decoder shifter"] == pytest.approx(instances * shifter_um2 / 1e6)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from accelsim.compression.sparse import SparseCodes
 from accelsim.errors import CapacityError
 from accelsim.hardware.accelerator import accelerator
 from accelsim.hardware.decoders import DecodedLayer
-from accelsim.hardware.memory import LayerNeed, allocate, layer_need
+from accelsim.hardware.memory import LayerNeed, activation_bytes, allocate, weight_need
+from accelsim.hardware.tensors import hold_tensors, words_held
 from accelsim.kernels.types import ColumnPlan
 from accelsim.simulation.session import Session
 
@@ -19,9 +20,9 @@ def decoded(sram_rows, pointer_bits=16):
         plan=EMPTY,
         sram_rows=np.array(sram_rows),
         pointer_bits=pointer_bits,
-        table_bits=0,
-        table_reads=0,
         codebook_reads=1,
+        dram_bits=0,
+        padding_bits=np.zeros(len(sram_rows), dtype=np.int64),
     )
 
 
@@ -62,16 +63,19 @@ def run_fc6(**overrides):
 )
 def test_needs_by_hand(has_bias, overrides, weight, pointer, activation):
     machine = accelerator("eie-64", pes=4, **overrides)
-    need = layer_need("fc", 5, 10, decoded([7, 6, 0, 2]), machine, has_bias)
-    assert need == LayerNeed("fc", weight, pointer, activation)
+    need = weight_need(10, decoded([7, 6, 0, 2]), machine, has_bias=has_bias)
+    assert need == (weight, pointer)
+    flow = CompressedNetwork("net", (pruned_away("fc", 5, 10),)).flow
+    tensors = hold_tensors(flow, {"fc": int(has_bias)}, pes=4)
+    words = words_held(flow, tensors, flow.steps[0], pes=4)
+    assert activation_bytes(words, machine) == activation
 
 
 def test_pointers_as_wide_as_the_decoder_makes_them():
     machine = accelerator("eie-64", pes=4)
-    need = layer_need("fc", 5, 10, decoded([0], pointer_bits=21), machine, has_bias=False)
-    assert need.pointer == 29  # 11 x 21 bits are 28.9 bytes
-    need = layer_need("fc", 5, 10, decoded([0], pointer_bits=0), machine, has_bias=False)
-    assert need.pointer == 0
+    wide, none = (decoded([0], pointer_bits=bits) for bits in (21, 0))
+    assert weight_need(10, wide, machine, has_bias=False) == (0, 29)  # 11 x 21 bits: 28.9 bytes
+    assert weight_need(10, none, machine, has_bias=False) == (0, 0)
 
 
 @pytest.mark.parametrize("memory", ["weight", "pointer", "activation"])
@@ -143,7 +147,8 @@ def test_streaming_moves_all_rows_and_pointers_and_takes_as_long_as_dram_does():
     # The bias: 64 words per PE, 4 in a row of 8 bytes. The pointers: 50,180 bytes per PE.
     n_bytes = 64 * (64 // 4 * 8 + 50_180)
     assert (row["memory"], row["dram_bytes"]) == ("streamed", n_bytes)
-    latency_us = 0.045 + n_bytes / 4264  # LPDDR2: 45 ns, 4.264 GB/s
+    # LPDDR2: 3 x 8 cycles of 1.876 ns; 1066 MT/s of 4 bytes, less 70 + 8 + 8 of 2079 cycles for refresh.
+    latency_us = 3 * 8 * 1.876e-3 + n_bytes / (4264 * (1 - 86 / 2079))
     assert row["cycles"] == int(np.ceil(latency_us * 800))
     assert row["array_cycles"] < row["cycles"]
     assert result.memories.pointer_bytes == 32_768
@@ -155,9 +160,13 @@ def test_streaming_moves_all_rows_and_pointers_and_takes_as_long_as_dram_does():
 
 
 def test_activations_that_do_not_fit_are_streamed_and_written_as_they_come():
-    """25,088 inputs, the bias and 4,096 outputs: 392 + 1 + 64 words of 2 bytes per PE."""
+    """25,088 inputs, the bias and 4,096 outputs: 392 + 1 + 64 words of 2 bytes per PE.
+
+    The inputs are the larger part; two lines of them in turn, the bias and the outputs fit.
+    """
     result = run_fc6(overflow="stream", pointer_sram_bytes=2**16, activation_sram_bytes=913)
-    assert result.rows[0]["dram_bytes"] == 64 * 914
+    assert result.rows[0]["dram_bytes"] == 2 * 25_088
+    assert result.rows[0]["activation_bytes_per_pe"] == 2 * (2 + 1 + 64)
     counts = {term.component: term.count for term in result.layer_results[0].energy}
     assert counts["activation SRAM fill"] == 25_088
     assert not {"weight SRAM fill", "pointer SRAM fill"} & counts.keys()

@@ -4,19 +4,9 @@ import pytest
 
 from accelsim.errors import TechnologyError
 from accelsim.hardware.sram import FIELDS
-from accelsim.hardware.technology import TABLES, dram, technology
+from accelsim.hardware.technology import TABLES, technology
 
 TABLE = (TABLES / "45nm.toml").read_text(encoding="utf-8")
-OWN_DRAM = """
-[mine]
-energy_pj_per_bit = 1.5
-energy_source = "measured"
-bandwidth_gbyte_per_s = 10.0
-bandwidth_source = "measured"
-latency_ns = 100.0
-latency_source = "measured"
-status = "estimate"
-"""
 
 
 @pytest.fixture
@@ -45,29 +35,10 @@ def test_every_number_has_a_source(name):
     assert all(row.source.strip() for row in rows)
 
 
-@pytest.mark.parametrize("name", ["lpddr2", "lpddr4", "ddr3", "hbm2", "hbm3"])
-def test_every_dram_number_has_a_source(name):
-    kind = dram(name)
-    assert kind.energy_source.strip()
-    assert kind.bandwidth_source.strip()
-    assert kind.latency_source.strip()
-
-
-@pytest.mark.parametrize("name", ["ddr3", "hbm2", "hbm3"])
-def test_simulated_channels_say_how_they_were_simulated(name):
-    kind = dram(name)
-    assert kind.status == "simulated"
-    for word in ("Ramulator", "-bit channel", "FR-FCFS", "open rows", "all-bank refresh", "100000"):
-        assert word in kind.bandwidth_source
-
-
 def test_units_by_hand():
     tech = technology("45nm")
     assert tech.power["clock"].energy_per_cycle_pj == pytest.approx(1.874 / 0.8)
     assert tech.action("multiply_32").energy_pj == 3.1
-    # LPDDR2: 4.264 GB/s are 4,264 bytes per microsecond, after 45 ns.
-    assert dram("lpddr2").transfer_us(42_640) == pytest.approx(0.045 + 10)
-    assert dram("lpddr2").transfer_us(0) == pytest.approx(0.045)
 
 
 def test_an_action_that_is_not_there_is_named_with_the_remedy():
@@ -76,18 +47,16 @@ def test_an_action_that_is_not_there_is_named_with_the_remedy():
 
 
 @pytest.mark.parametrize(
-    ("load", "name", "message"),
+    ("name", "message"),
     [
-        (technology, "45", "technology '45': no such table"),
-        (technology, "46nm", "did you mean '45nm'"),
-        (technology, "", "technology '': no such table"),
-        (dram, "lpddr", "did you mean 'lpddr[24]'"),
-        (dram, "flash", "the kinds are lpddr2, lpddr4, ddr3, hbm2, hbm3"),
+        ("45", "technology '45': no such table"),
+        ("46nm", "did you mean '45nm'"),
+        ("", "technology '': no such table"),
     ],
 )
-def test_an_unknown_name_is_answered_with_the_known_ones(load, name, message):
+def test_an_unknown_name_is_answered_with_the_known_ones(name, message):
     with pytest.raises(TechnologyError, match=message):
-        load(name)
+        technology(name)
 
 
 # --- tables of one's own ---
@@ -155,10 +124,6 @@ def test_an_edited_table_is_read_anew(write):
     path = write(changed("energy_pj = 0.62", "energy_pj = 0.7"))
     os.utime(path, ns=(0, 1))
     assert technology(path).action("multiply_16").energy_pj == 0.7
-    assert dram(write(OWN_DRAM, "dram.toml")).latency_ns == 100
-    path = write(changed("100.0", "90.0", OWN_DRAM), "dram.toml")
-    os.utime(path, ns=(0, 1))
-    assert dram(path).latency_ns == 90
 
 
 def test_a_relative_path_means_what_it_means_here(tmp_path, monkeypatch):
@@ -176,40 +141,13 @@ def test_a_node_without_srams_is_refused_where_one_is_needed(write):
         own.sram_macro(1024, 8)
 
 
-@pytest.mark.parametrize("load", [technology, dram])
-def test_a_missing_file_is_named(tmp_path, load):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(TechnologyError, match=r"none\.toml: cannot be read: No such file"):
-        load(str(tmp_path / "none.toml"))
+        technology(str(tmp_path / "none.toml"))
 
 
-@pytest.mark.parametrize("load", [technology, dram])
-def test_a_file_that_is_no_text_is_named(tmp_path, load):
+def test_a_file_that_is_no_text_is_named(tmp_path):
     path = tmp_path / "own.toml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(TechnologyError, match="not valid TOML"):
-        load(str(path))
-
-
-def test_a_dram_of_ones_own(write):
-    assert dram(write(OWN_DRAM)).energy_pj_per_bit == 1.5
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "holds 0 tables"),
-        (OWN_DRAM + OWN_DRAM.replace("mine", "yours"), "holds 2 tables"),
-        (changed('energy_source = "measured"', "", OWN_DRAM), "'energy_source' is missing"),
-        (changed("10.0", "0.0", OWN_DRAM), "bandwidth_gbyte_per_s=0.0"),
-        (changed("100.0", "-1.0", OWN_DRAM), "latency_ns=-1.0"),
-        (changed("1.5", "nan", OWN_DRAM), "energy_pj_per_bit=nan"),
-        (OWN_DRAM + "channels = 2", "unknown field 'channels'"),
-        ("mine = 3", "holds a value outside any table"),
-    ],
-)
-def test_a_bad_dram_file_is_refused_with_file_and_field(write, text, message):
-    path = write(text)
-    with pytest.raises(TechnologyError) as error:
-        dram(path)
-    assert str(error.value).startswith(f"{path}: ")
-    assert message in str(error.value)
+        technology(str(path))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from accelsim.errors import FileFormatError, InputError, NetworkError
-from accelsim.network.onnx_file import load_onnx
+from accelsim.network.onnx.file import load_onnx
 
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
 

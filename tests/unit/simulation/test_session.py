@@ -16,7 +16,7 @@ from accelsim.errors import (
     NetworkError,
     TechnologyError,
 )
-from accelsim.hardware.accelerator import Accelerator, accelerator
+from accelsim.hardware.accelerator import HUFFMAN_FIELDS, Accelerator, accelerator
 from accelsim.hardware.technology import TABLES
 from accelsim.network.layers import Layer, Network
 from accelsim.simulation.network import open_session, simulate
@@ -396,7 +396,21 @@ OTHER_VALUES = {
     "activation_frac_bits": 3,
     "clock_mhz": 123.5,
     "decoder": "huffman",
+    "decoder_placement": "shared",
+    "decoder_design": "multi_symbol",
+    "huffman_alphabet": "joint",
+    "bits_per_cycle": 3,
+    "first_level_bits": 3,
+    "entries_per_cycle": 3,
+    "window_bits": 7,
+    "sub_streams": 2,
+    "shared_by": 2,
+    "column_alignment": "row",
+    "multipliers": 2,
+    "row_buffer_rows": 3,
+    "sram_latency_cycles": 2,
     "weights_in": "dram",
+    "vector_lanes": 3,
     "max_code_length": 8,
     "weight_sram_bytes": 40,
     "pointer_sram_bytes": 20,
@@ -430,7 +444,9 @@ def test_a_session_gives_what_a_fresh_one_does(network, tmp_path, base):
     at_first = Session(network, batch).run(first)
     same(session.run(first), at_first)
     for field, value in OTHER_VALUES.items():
-        machine = first.replace(**{field: str(own) if field == "technology" else value})
+        huffman = {"decoder": "huffman"} if field in HUFFMAN_FIELDS else {}
+        changed = {field: str(own) if field == "technology" else value}
+        machine = first.replace(**changed, **huffman)
         same(session.run(machine), Session(network, batch).run(machine))
     same(session.run(first), at_first)
     session.forget_layouts()
@@ -494,12 +510,17 @@ def test_the_inputs_of_a_session_are_not_written_to(network, vector):
     assert_array_equal(vector, before)
 
 
-def test_codes_wider_than_the_machine_reads_are_refused(network, vector):
-    with pytest.raises(HardwareError) as error:
-        Session(network, vector).run(accelerator("eie-64", code_bits=2))
-    assert str(error.value) == (
-        "layer 'a' has 3-bit codes, machine 'eie-64' reads 2: set code_bits=3"
-    )
+def test_entries_are_as_wide_as_the_networks_codes(network, vector):
+    """The network has 3-bit codes: with 4-bit runs, 16-bit rows hold two entries, not three of 5."""
+    machine = MACHINE.replace(row_bits=16, overflow="grow")
+    narrow = Session(network, vector).run(machine.replace(code_bits=1))
+    fitting = Session(network, vector).run(machine.replace(code_bits=3))
+    (note,) = [note for note in narrow.notes if "codes" in note]
+    assert "has 3-bit codes" in note and "1-bit ones: entries are 3 + 4 bits" in note
+    assert narrow.machine.code_bits == 3
+    assert [row["sram_row_reads"] for row in narrow.rows] == [
+        row["sram_row_reads"] for row in fitting.rows
+    ]
 
 
 def test_narrower_codes_than_the_machine_reads_are_fine(network, vector):

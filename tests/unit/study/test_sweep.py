@@ -69,18 +69,18 @@ def test_columns_are_the_settings_then_the_layers_table_then_the_memories(networ
 
 def test_work_that_a_point_does_not_change_is_done_once(network, monkeypatch):
     laid_out, timed = [], []
-    interleave, timing = session_module.interleave, session_module.PeArray.timing
+    interleave, run_array = session_module.interleave, session_module.run_array
 
     def count_layout(layer, pes, run_bits):
         laid_out.append((layer.name, pes))
         return interleave(layer, pes, run_bits)
 
-    def count_timing(self, *arguments):
+    def count_timing(*arguments):
         timed.append(1)
-        return timing(self, *arguments)
+        return run_array(*arguments)
 
     monkeypatch.setattr(session_module, "interleave", count_layout)
-    monkeypatch.setattr(session_module.PeArray, "timing", count_timing)
+    monkeypatch.setattr(session_module, "run_array", count_timing)
     frame = sweep(
         network,
         decoder=["fixed", "huffman"],
@@ -191,7 +191,7 @@ def test_sums_over_layers():
             "latency_us": [1.0, 3.0, 0.6, 2.0],
             "energy_pj": [5.0, 7.0, 6.0, 8.0],
             "utilization_frac": [1.0, 0.5, 0.8, 0.4],
-            "vectors": [10, 10, 10, 10],
+            "examples": [10, 10, 10, 10],
             "area_mm2": [0.5, 0.5, 1.0, 1.0],
         }
     )
@@ -200,7 +200,7 @@ def test_sums_over_layers():
     assert points["latency_us"].tolist() == [4.0, 2.6]
     assert points["energy_pj"].tolist() == [12.0, 14.0]
     assert points["area_mm2"].tolist() == [0.5, 1.0]
-    assert points["vectors"].tolist() == [10, 10]
+    assert points["examples"].tolist() == [10, 10]
     # useful / slots: (100 + 150) / 400 and (40 + 60) / 200
     assert points["utilization_frac"].tolist() == pytest.approx([0.625, 0.5])
 

@@ -1,0 +1,216 @@
+"""DRAM channels, and links between chips: how fast bytes move, and what a bit costs."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from accelsim.errors import TechnologyError
+from accelsim.hardware.sram import TableVersion, table_version
+from accelsim.hardware.table_files import read_toml, validated
+from accelsim.validation import closest
+
+TABLES = Path(__file__).parent / "technologies"
+Row: TypeAlias = Literal["hit", "miss", "conflict"]
+# What a file with channel timing leaves out: these follow from the timing.
+DERIVED = ("bandwidth_gbyte_per_s", "bandwidth_source", "latency_ns", "latency_source")
+
+
+class Channel(BaseModel):
+    """Timing and organisation of one channel, in the terms of the JEDEC standards.
+
+    width_bits, burst_bytes, banks, page_bytes: of one of `sub_channels` that work side by side
+        (pseudo-channels). burst_bytes is payload: a burst may carry check bits beside it
+    n_*: in clock cycles of `tck_ns`: row to column delay, CAS latency, row precharge, refresh of all
+        banks, and the interval between refreshes
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width_bits: int = Field(gt=0)
+    sub_channels: int = Field(default=1, gt=0)
+    rate_mtps: float = Field(gt=0, allow_inf_nan=False)
+    burst_length: int = Field(gt=0)
+    burst_bytes: int = Field(gt=0)
+    banks: int = Field(gt=0)
+    page_bytes: int = Field(gt=0)
+    organisation_source: str = Field(min_length=1)
+    tck_ns: float = Field(gt=0, allow_inf_nan=False)
+    n_rcd: int = Field(ge=0)
+    n_cl: int = Field(ge=0)
+    n_rp: int = Field(ge=0)
+    n_rfc: int = Field(ge=0)
+    n_refi: int = Field(gt=0)
+    timing_source: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _time_is_left_between_refreshes(self) -> "Channel":
+        if self.n_refi <= self.n_rfc + self.n_rp + self.n_rcd:
+            raise ValueError(
+                f"n_refi={self.n_refi} leaves no time between refreshes: it must be greater than "
+                f"n_rfc + n_rp + n_rcd = {self.n_rfc + self.n_rp + self.n_rcd}"
+            )
+        if 8 * self.burst_bytes > self.width_bits * self.burst_length:
+            raise ValueError(
+                f"burst_bytes={self.burst_bytes} is more than {self.burst_length} beats of "
+                f"{self.width_bits} bits carry"
+            )
+        return self
+
+    @property
+    def burst_ns(self) -> float:
+        """Time of one burst on the data pins."""
+        return 1e3 * self.burst_length / self.rate_mtps
+
+    @property
+    def peak_gbyte_per_s(self) -> float:
+        """Payload of back-to-back bursts on all sub-channels."""
+        return self.sub_channels * self.burst_bytes / self.burst_ns
+
+    @property
+    def refresh_frac(self) -> float:
+        """Part of the time that refresh takes: all banks close, refresh, and a row opens anew."""
+        return (self.n_rfc + self.n_rp + self.n_rcd) / self.n_refi
+
+    @property
+    def row_frac(self) -> float:
+        """Part of the peak that is left of changing rows, when banks take turns.
+
+        While one bank's row is read, the banks before it close theirs and open the next. With too few
+        banks, or too short rows, reading waits for them.
+        """
+        page_ns = self.burst_ns * self.page_bytes / self.burst_bytes
+        turn_ns = page_ns + (self.n_rp + self.n_rcd) * self.tck_ns
+        return min(1.0, self.banks * page_ns / turn_ns)
+
+    @property
+    def streaming_gbyte_per_s(self) -> float:
+        """Long sequential read: the peak, less refresh, less what changing rows cannot hide."""
+        return self.peak_gbyte_per_s * self.row_frac * (1.0 - self.refresh_frac)
+
+    def read_ns(self, row: Row = "conflict") -> float:
+        """From a read's first command to its first data, on an idle channel.
+
+        row: `hit`, the row is open; `miss`, its bank is closed; `conflict`, another row is open
+        """
+        cycles = {"hit": 0, "miss": self.n_rcd, "conflict": self.n_rp + self.n_rcd}[row]
+        return (cycles + self.n_cl) * self.tck_ns
+
+    def short_read_ns(self, n_bytes: int, row: Row = "conflict") -> float:
+        """A read of a few bursts, from its first command to its last data; no refresh in between."""
+        bursts = -(-n_bytes // (self.burst_bytes * self.sub_channels))
+        return self.read_ns(row) + bursts * self.burst_ns if bursts else 0.0
+
+
+class Medium(BaseModel):
+    """Something that moves bytes: a DRAM channel, or a link between chips."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    energy: float | None = Field(default=None, alias="energy_pj_per_bit", gt=0, allow_inf_nan=False)
+    energy_source: str = Field(min_length=1)
+    bandwidth_gbyte_per_s: float = Field(gt=0, allow_inf_nan=False)
+    bandwidth_source: str = Field(min_length=1)
+    latency_ns: float = Field(ge=0, allow_inf_nan=False)
+    latency_source: str = Field(min_length=1)
+    status: Literal["published", "cacti", "simulated", "derived", "estimate"]
+    file: Path = Field(exclude=True)
+
+    @property
+    def energy_pj_per_bit(self) -> float:
+        """Energy per bit moved. Raises TechnologyError where the file has none."""
+        if self.energy is None:
+            raise TechnologyError(
+                f"{self.file}: no energy per bit is known ({self.energy_source}): to use this kind, "
+                "copy the file, add energy_pj_per_bit, and give its path"
+            )
+        return self.energy
+
+    def transfer_us(self, n_bytes: float) -> float:
+        """Time of one long sequential transfer."""
+        return self.latency_ns / 1e3 + n_bytes / (self.bandwidth_gbyte_per_s * 1e3)
+
+    def transfer_ps(self, n_bytes: float) -> int:
+        """The same in whole picoseconds; nothing takes no time."""
+        return round(1e6 * self.transfer_us(n_bytes)) if n_bytes else 0
+
+
+class Dram(Medium):
+    """One DRAM channel: plain figures, or those that follow from its timing."""
+
+    channel: Channel | None = None
+
+
+class Link(Medium):
+    """A link between two chips."""
+
+
+Kind = TypeVar("Kind", bound=Medium)
+
+
+def dram_kinds() -> list[str]:
+    """Names of the DRAM kinds that come with accelsim."""
+    return sorted(path.stem for path in (TABLES / "dram").glob("*.toml"))
+
+
+def dram(name: str) -> Dram:
+    """A DRAM kind by name, or from a file with one table. Raises TechnologyError."""
+    return _dram(table_version(_file("dram", name)))
+
+
+def link(name: str) -> Link:
+    """A link by name, or from a file with one table. Raises TechnologyError."""
+    return _link(table_version(_file("link", name)))
+
+
+def _file(what: str, name: str) -> Path:
+    known = sorted(path.stem for path in (TABLES / what).glob("*.toml"))
+    if name in known:
+        return TABLES / what / f"{name}.toml"
+    if name.endswith(".toml"):
+        return Path(name)
+    raise TechnologyError(f"{what} '{name}': no such kind{closest(name, known, 'kinds')}")
+
+
+@cache
+def _dram(version: TableVersion) -> Dram:
+    fields = _only_table(version.path)
+    timing = fields.get("channel")
+    if timing is None:
+        return _medium(Dram, fields, version.path)
+    for name in DERIVED:
+        if name in fields:
+            raise TechnologyError(
+                f"{version.path}: {name} follows from [channel]: give one of the two"
+            )
+    channel = validated(Channel, timing, version.path)
+    derived = {
+        "bandwidth_gbyte_per_s": channel.streaming_gbyte_per_s,
+        "bandwidth_source": f"peak {channel.peak_gbyte_per_s:.4g} GB/s less refresh (docs/system.md); "
+        f"{channel.timing_source}",
+        "latency_ns": channel.read_ns(),
+        "latency_source": f"(nRP + nRCD + nCL) tCK; {channel.timing_source}",
+    }
+    return _medium(Dram, fields | derived, version.path)
+
+
+@cache
+def _link(version: TableVersion) -> Link:
+    return _medium(Link, _only_table(version.path), version.path)
+
+
+def _only_table(path: Path) -> dict[str, Any]:
+    tables = read_toml(path)
+    if len(tables) != 1:
+        raise TechnologyError(f"{path}: holds {len(tables)} tables: give one kind in the file")
+    fields: dict[str, Any] = next(iter(tables.values()))
+    if not isinstance(fields, dict):
+        raise TechnologyError(f"{path}: holds a value outside any table: put it under a [name]")
+    if "file" in fields:
+        raise TechnologyError(f"{path}: unknown field 'file': remove it")
+    return fields
+
+
+def _medium(kind: type[Kind], fields: dict[str, Any], path: Path) -> Kind:
+    return validated(kind, fields | {"file": path}, path)

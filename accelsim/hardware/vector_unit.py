@@ -1,0 +1,152 @@
+"""The vector unit: what is no matrix product, on lanes of their own (docs/machine.md, "Vector unit")."""
+
+import math
+from typing import NamedTuple
+
+from accelsim.hardware.accelerator import Accelerator
+from accelsim.hardware.energy import Macros, dram_term, standing_terms
+from accelsim.hardware.technology import Dram, Technology
+from accelsim.hardware.terms import EnergyTerm
+from accelsim.network.graph import (
+    Activate,
+    Affine,
+    Elementwise,
+    Operation,
+    Pool,
+    Recurrent,
+    Reduce,
+    Shape,
+)
+
+# Element operations of one time step of a cell, per hidden unit. The sum of gate inputs and matrix
+# product is among the additions.
+CELL_WORK = {
+    "lstm": {"adds": 5, "multiplies": 3, "lookups": 5},
+    "gru": {"adds": 5, "multiplies": 3, "lookups": 3},
+    "rnn": {"adds": 1, "multiplies": 0, "lookups": 1},
+    "qrnn": {"adds": 2, "multiplies": 3, "lookups": 3},
+}
+PEEPHOLE_WORK = {"adds": 3, "multiplies": 3}
+
+
+class VectorWork(NamedTuple):
+    """Element operations for one example, and words of the activation SRAM read and written."""
+
+    adds: int = 0
+    multiplies: int = 0
+    lookups: int = 0
+    reads: int = 0
+    writes: int = 0
+
+    @property
+    def operations(self) -> int:
+        """Element operations; a lane does one per cycle. A comparison counts as an addition."""
+        return self.adds + self.multiplies + self.lookups
+
+    def cycles(self, lanes: int) -> int:
+        """Cycles on so many lanes."""
+        return -(-self.operations // lanes)
+
+
+def vector_work(op: Operation, given: list[Shape], output: Shape) -> VectorWork:
+    """What an operation costs the vector unit, per example.
+
+    Rearranging (reshape, transpose, slice, concatenation, padding) is done by addressing and costs
+    nothing; a softmax is the host's; matrices are the array's.
+    """
+    read = sum(math.prod(shape) for shape in given)
+    written = math.prod(output)
+    if isinstance(op, Pool | Reduce):
+        return _joined_values(op, read, written)
+    if isinstance(op, Recurrent):
+        return _cell_work(op, given[0], written)
+    if isinstance(op, Activate | Elementwise | Affine):
+        each = {kind: count * written for kind, count in _each_value(op).items()}
+        return VectorWork(**each, reads=read, writes=written)
+    return VectorWork()
+
+
+def _each_value(op: Activate | Elementwise | Affine) -> dict[str, int]:
+    """Operations per value of the output."""
+    if isinstance(op, Affine):
+        return {"adds": 1, "multiplies": 1}
+    if isinstance(op, Elementwise):
+        return {"multiplies": 1} if op.function == "multiply" else {"adds": 1}
+    return {"adds": 1} if op.function in ("relu", "clip") else {"lookups": 1}
+
+
+def _joined_values(op: Pool | Reduce, read: int, written: int) -> VectorWork:
+    """Sums or maxima of several values; a mean takes a multiplication more."""
+    if isinstance(op, Pool):
+        read, mean = written * math.prod(op.kernel), op.mode == "average"
+    else:
+        mean = op.function == "mean"
+    return VectorWork(
+        adds=read - written, multiplies=written if mean else 0, reads=read, writes=written
+    )
+
+
+def _cell_work(op: Recurrent, gates: Shape, written: int) -> VectorWork:
+    units = gates[0] * op.hidden
+    work = dict(CELL_WORK[op.cell])
+    if op.peepholes:
+        for kind, count in PEEPHOLE_WORK.items():
+            work[kind] += count
+    counts = {kind: units * count for kind, count in work.items()}
+    # Gate inputs are read once; gates, cell states and states stay in the unit's registers.
+    return VectorWork(**counts, reads=math.prod(gates), writes=written)
+
+
+def vector_energy(
+    work: VectorWork,
+    examples: int,
+    cycles: int,
+    dram_bytes: int,
+    machine: Accelerator,
+    srams: Macros,
+    technology: Technology,
+    dram: Dram,
+) -> list[EnergyTerm]:
+    """Every term of a step's energy, for so many examples.
+
+    A look-up in a function's table is taken as a register-file read of one word (estimate).
+    """
+    bits = machine.arithmetic_bits
+    add, multiply = technology.action(f"add_{bits}"), technology.action(f"multiply_{bits}")
+    register = technology.action("register_file")
+    table_read = register.energy_pj * bits / register.bits
+    activation = srams.activation
+    terms = [
+        EnergyTerm("vector adds", "logic", work.adds * examples, add.energy_pj, add.source),
+        EnergyTerm(
+            "vector multiplies",
+            "logic",
+            work.multiplies * examples,
+            multiply.energy_pj,
+            multiply.source,
+        ),
+        EnergyTerm(
+            "vector look-ups",
+            "logic",
+            work.lookups * examples,
+            table_read,
+            f"estimate, a register-file read: {register.source}",
+        ),
+        EnergyTerm(
+            "activation SRAM reads",
+            "memory",
+            work.reads * examples,
+            activation.read_energy_pj,
+            activation.source,
+        ),
+        EnergyTerm(
+            "activation SRAM writes",
+            "memory",
+            work.writes * examples,
+            activation.write_energy_pj,
+            activation.source,
+        ),
+        *standing_terms(cycles, machine, srams, technology),
+        dram_term(dram_bytes, dram),
+    ]
+    return [term for term in terms if term.count]

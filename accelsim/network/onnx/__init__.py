@@ -1,0 +1,1 @@
+"""Networks from ONNX files: constants folded, nodes followed as steps of a graph, steps fused."""

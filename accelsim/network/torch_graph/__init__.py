@@ -1,0 +1,1 @@
+"""What each module and function of torch means as steps of a graph. Nothing here imports torch."""

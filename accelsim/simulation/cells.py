@@ -1,0 +1,360 @@
+"""Recurrent cells, step by step: the matrices on the array, everything else on the vector unit.
+
+Each cell is written once, for numbers of any kind: float32, or the machine's fixed point, which rounds
+where docs/machine.md, "Recurrent cells", says so.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from accelsim.compression.layer import CompressedLayer
+from accelsim.network.graph import Concatenate, Recurrent
+from accelsim.simulation.arithmetic import (
+    Fixed,
+    Formats,
+    Value,
+    frac_bits_for,
+    magnitude,
+    quantize,
+    saturate,
+    shifted,
+)
+from accelsim.simulation.multiply import fixed_product, float_product
+from accelsim.simulation.vector_unit import concatenate, look_up, sigmoid
+from accelsim.simulation.vectors import Rows
+
+Array = Any
+N = TypeVar("N")
+# Names of the formats of a cell's numbers, after the step's name; no layer is called so.
+GATES, CELL, STATE, GATE_VALUE = ".gates", ".cell", ".state", ".gate value"
+
+
+class CellRun(NamedTuple):
+    """output: the states of all time steps; states: float32 and Fixed inputs of each matrix, by layer.
+
+    saturated: additions that saturated, by layer; in the vector unit under the step's name.
+    """
+
+    output: Value
+    states: dict[str, tuple[Array, Fixed]]
+    products: dict[str, Fixed]
+
+
+class Numbers(Protocol[N]):
+    """The operations of a cell on one kind of numbers, each [examples, cells]."""
+
+    def initial(self, given: Value, what: str) -> N:
+        """A state before the first time step."""
+        ...
+
+    def product(self, layer: str, vector: N) -> N:
+        """A matrix times a vector."""
+        ...
+
+    def add(self, one: N, other: N, what: str) -> N:
+        """A sum, in the format `what`."""
+        ...
+
+    def multiply(self, one: N, other: N, what: str) -> N:
+        """A product, in the format `what`."""
+        ...
+
+    def one_minus(self, value: N) -> N:
+        """1 - x of a gate's value."""
+        ...
+
+    def sigmoid(self, value: N) -> N:
+        """A gate's value."""
+        ...
+
+    def tanh(self, value: N) -> N:
+        """A gate's value."""
+        ...
+
+    def relu(self, value: N) -> N:
+        """Zero instead of what is below."""
+        ...
+
+    def constant(self, name: str) -> N:
+        """One of the graph's constants."""
+        ...
+
+    def part(self, value: N, index: int, size: int) -> N:
+        """Cells index * size to (index + 1) * size."""
+        ...
+
+
+class FloatNumbers:
+    """float32; remembers the largest magnitude of each kind of number, and every matrix's input."""
+
+    def __init__(
+        self, layers: Mapping[str, CompressedLayer], constants: Mapping[str, Array]
+    ) -> None:
+        self.layers, self.constants = layers, constants
+        self.peaks: dict[str, float] = {GATES: 0.0, CELL: 0.0, STATE: 0.0, GATE_VALUE: 1.0}
+        self.inputs: dict[str, list[Array]] = {name: [] for name in layers}
+
+    def initial(self, given: Value, what: str) -> Array:
+        """See `Numbers`."""
+        return self._noted(given.values, what)
+
+    def product(self, layer: str, vector: Array) -> Array:
+        """See `Numbers`."""
+        self.inputs[layer].append(vector)
+        matrix = self.layers[layer]
+        result = float_product(matrix, Rows(vector[:, None]), (1, matrix.n_out))
+        self.peaks[layer] = max(self.peaks.get(layer, 0.0), result.peak)
+        return result.values[:, 0]
+
+    def _noted(self, values: Array, what: str) -> Array:
+        self.peaks[what] = max(self.peaks[what], magnitude(values))
+        return values
+
+    def add(self, one: Array, other: Array, what: str) -> Array:
+        """See `Numbers`."""
+        return self._noted(one + other, what)
+
+    def multiply(self, one: Array, other: Array, what: str) -> Array:
+        """See `Numbers`."""
+        return self._noted(one * other, what)
+
+    def one_minus(self, value: Array) -> Array:
+        """See `Numbers`."""
+        return np.float32(1) - value
+
+    def sigmoid(self, value: Array) -> Array:
+        """See `Numbers`."""
+        return sigmoid(value.astype(np.float64)).astype(np.float32)
+
+    def tanh(self, value: Array) -> Array:
+        """See `Numbers`."""
+        return np.tanh(value)
+
+    def relu(self, value: Array) -> Array:
+        """See `Numbers`."""
+        return np.maximum(value, 0)
+
+    def constant(self, name: str) -> Array:
+        """See `Numbers`."""
+        return self.constants[name]
+
+    def part(self, value: Array, index: int, size: int) -> Array:
+        """See `Numbers`."""
+        return value[:, index * size : (index + 1) * size]
+
+
+class FixedNumbers:
+    """The machine's words; formats by kind of number, chosen from what the float32 run reached."""
+
+    def __init__(
+        self,
+        layers: Mapping[str, CompressedLayer],
+        constants: Mapping[str, Array],
+        frac_bits: Mapping[str, int],
+        bits: int,
+    ) -> None:
+        self.layers, self.constants = layers, constants
+        self.frac_bits, self.bits = frac_bits, bits
+        self.inputs: dict[str, list[Array]] = {name: [] for name in layers}
+        self.input_frac_bits: dict[str, int] = {}
+        self.saturated = dict.fromkeys([*layers, ""], 0)
+
+    def initial(self, given: Value, what: str) -> Fixed:
+        """See `Numbers`."""
+        raw, frac_bits, _ = given.fixed
+        return self._cut(shifted(raw, frac_bits - self.frac_bits[what]), what)
+
+    def product(self, layer: str, vector: Fixed) -> Fixed:
+        """See `Numbers`."""
+        self.inputs[layer].append(vector.raw)
+        self.input_frac_bits[layer] = vector.frac_bits
+        matrix = self.layers[layer]
+        result = fixed_product(
+            matrix,
+            Rows(vector.raw[:, None]),
+            (1, matrix.n_out),
+            vector.frac_bits,
+            self.frac_bits[layer],
+            self.bits,
+        )
+        self.saturated[layer] += result.saturated
+        return result._replace(raw=result.raw[:, 0])
+
+    def _cut(self, raw: Array, what: str) -> Fixed:
+        result = saturate(raw, self.frac_bits[what], self.bits)
+        self.saturated[""] += result.saturated
+        return result
+
+    def add(self, one: Fixed, other: Fixed, what: str) -> Fixed:
+        """See `Numbers`."""
+        to = self.frac_bits[what]
+        left, right = (shifted(item.raw, item.frac_bits - to) for item in (one, other))
+        return self._cut(left + right, what)
+
+    def multiply(self, one: Fixed, other: Fixed, what: str) -> Fixed:
+        """See `Numbers`."""
+        places = one.frac_bits + other.frac_bits - self.frac_bits[what]
+        return self._cut(shifted(one.raw * other.raw, places), what)
+
+    def one_minus(self, value: Fixed) -> Fixed:
+        """See `Numbers`."""
+        one = shifted(np.int64(1), -value.frac_bits)
+        return self._cut(one - value.raw, GATE_VALUE)
+
+    def _table(self, value: Fixed, table: Callable[[Array], Array]) -> Fixed:
+        to = self.frac_bits[GATE_VALUE]
+        return Fixed(look_up(value.raw, value.frac_bits, table, to, self.bits), to)
+
+    def sigmoid(self, value: Fixed) -> Fixed:
+        """See `Numbers`."""
+        return self._table(value, sigmoid)
+
+    def tanh(self, value: Fixed) -> Fixed:
+        """See `Numbers`."""
+        return self._table(value, np.tanh)
+
+    def relu(self, value: Fixed) -> Fixed:
+        """See `Numbers`."""
+        return value._replace(raw=np.maximum(value.raw, 0))
+
+    def constant(self, name: str) -> Fixed:
+        """See `Numbers`."""
+        values = self.constants[name]
+        frac = frac_bits_for(magnitude(values), self.bits)
+        return Fixed(quantize(values, frac, self.bits), frac)
+
+    def part(self, value: Fixed, index: int, size: int) -> Fixed:
+        """See `Numbers`."""
+        return value._replace(raw=value.raw[:, index * size : (index + 1) * size])
+
+
+class Cell(Generic[N]):
+    """One time step of a recurrent operation: (state, cell state) and gate inputs to new states."""
+
+    def __init__(self, op: Recurrent, numbers: Numbers[N]) -> None:
+        self.op, self.n = op, numbers
+        self.step = {"lstm": self._lstm, "gru": self._gru, "rnn": self._rnn, "qrnn": self._qrnn}[
+            op.cell
+        ]
+
+    def _parts(self, gates: N, count: int) -> list[N]:
+        return [self.n.part(gates, index, self.op.hidden) for index in range(count)]
+
+    def _lstm(self, x: N, h: N, c: N) -> tuple[N, N]:
+        n, op = self.n, self.op
+        i, f, g, o = self._parts(n.add(x, n.product(op.matrices[0], h), GATES), 4)
+        if op.peepholes:
+            i = n.add(i, n.multiply(n.constant(op.peepholes[0]), c, GATES), GATES)
+            f = n.add(f, n.multiply(n.constant(op.peepholes[1]), c, GATES), GATES)
+        kept = n.multiply(n.sigmoid(f), c, CELL)
+        c = n.add(kept, n.multiply(n.sigmoid(i), n.tanh(g), CELL), CELL)
+        if op.peepholes:
+            o = n.add(o, n.multiply(n.constant(op.peepholes[2]), c, GATES), GATES)
+        h = n.multiply(n.sigmoid(o), n.tanh(c), STATE)
+        return (n.product(op.matrices[1], h) if len(op.matrices) == 2 else h), c
+
+    def _gru(self, x: N, h: N, c: N) -> tuple[N, N]:
+        n, op = self.n, self.op
+        x_r, x_z, x_n = self._parts(x, 3)
+        if op.reset_after:
+            h_r, h_z, h_n = self._parts(n.product(op.matrices[0], h), 3)
+            r = n.sigmoid(n.add(x_r, h_r, GATES))
+            candidate = n.multiply(r, h_n, GATES)
+        else:
+            h_r, h_z = self._parts(n.product(op.matrices[0], h), 2)
+            r = n.sigmoid(n.add(x_r, h_r, GATES))
+            candidate = n.product(op.matrices[1], n.multiply(r, h, STATE))
+        z = n.sigmoid(n.add(x_z, h_z, GATES))
+        new = n.tanh(n.add(x_n, candidate, GATES))
+        fresh = n.multiply(n.one_minus(z), new, STATE)
+        return n.add(fresh, n.multiply(z, h, STATE), STATE), c
+
+    def _rnn(self, x: N, h: N, c: N) -> tuple[N, N]:
+        n = self.n
+        total = n.add(x, n.product(self.op.matrices[0], h), GATES)
+        return (n.tanh(total) if self.op.function == "tanh" else n.relu(total)), c
+
+    def _qrnn(self, x: N, h: N, c: N) -> tuple[N, N]:
+        del h
+        n = self.n
+        z, f, o = self._parts(x, 3)
+        f = n.sigmoid(f)
+        c = n.add(n.multiply(f, c, CELL), n.multiply(n.one_minus(f), n.tanh(z), CELL), CELL)
+        return n.multiply(n.sigmoid(o), c, STATE), c
+
+
+def run_cell(
+    op: Recurrent,
+    name: str,
+    given: list[Value],
+    layers: Mapping[str, CompressedLayer],
+    constants: Mapping[str, Array],
+    formats: Formats,
+) -> CellRun:
+    """Run a recurrent step over its sequence: gate inputs [examples, time, ...], then initial states.
+
+    layers: those that the step's matrices name.
+    """
+    starts = _initial(op, given, layers)
+    floats = FloatNumbers(layers, constants)
+    values = _sequence(Cell(op, floats), given[0].values, starts)
+    frac_bits = {
+        what: formats.of(what if what in layers else name + what, peak)
+        for what, peak in floats.peaks.items()
+    }
+    words = FixedNumbers(layers, constants, frac_bits, formats.bits)
+    states = _sequence(Cell(op, words), given[0].fixed, starts)
+    parts = [_stacked(*both) for both in zip(values, states, strict=True)]
+    output = concatenate(Concatenate(axis=1), parts if op.with_cell else parts[:1], formats.bits)
+    output = output._replace(fixed=output.fixed._replace(saturated=words.saturated[""]))
+    return CellRun(
+        output,
+        {
+            layer: (
+                np.stack(floats.inputs[layer], axis=1),
+                Fixed(np.stack(words.inputs[layer], axis=1), words.input_frac_bits[layer]),
+            )
+            for layer in layers
+        },
+        {layer: Fixed(None, frac_bits[layer], words.saturated[layer]) for layer in layers},
+    )
+
+
+def _stacked(values: list[Array], words: list[Fixed]) -> Value:
+    """One tensor [examples, time, cells] from those of all time steps."""
+    raw = np.stack([word.raw for word in words], axis=1)
+    return Value(np.stack(values, axis=1), Fixed(raw, words[0].frac_bits))
+
+
+def _initial(
+    op: Recurrent, given: list[Value], layers: Mapping[str, CompressedLayer]
+) -> tuple[Value, Value]:
+    """State and cell state before the first time step: zero, unless they are given."""
+    examples = given[0].values.shape[0]
+    n_state = (
+        layers[op.matrices[1]].n_out if op.cell == "lstm" and len(op.matrices) == 2 else op.hidden
+    )
+
+    def zeros(size: int) -> Value:
+        shape = (examples, size)
+        return Value(np.zeros(shape, dtype=np.float32), Fixed(np.zeros(shape, dtype=np.int64), 0))
+
+    if op.cell == "qrnn":  # its outputs do not depend on h, only on c
+        return zeros(op.hidden), (given[1:] or [zeros(op.hidden)])[0]
+    states = given[1:] + [zeros(n_state), zeros(op.hidden)][len(given) - 1 :]
+    return states[0], states[1]
+
+
+def _sequence(cell: Cell[Any], x: Any, starts: tuple[Value, Value]) -> tuple[list[Any], list[Any]]:
+    """States and cell states of all time steps, in the order of time."""
+    h, c = cell.n.initial(starts[0], STATE), cell.n.initial(starts[1], CELL)
+    time = range((x.raw if isinstance(x, Fixed) else x).shape[1])
+    states, cells = [], []
+    for t in reversed(time) if cell.op.reverse else time:
+        now = x._replace(raw=x.raw[:, t]) if isinstance(x, Fixed) else x[:, t]
+        h, c = cell.step(now, h, c)
+        states.append(h)
+        cells.append(c)
+    return (states[::-1], cells[::-1]) if cell.op.reverse else (states, cells)

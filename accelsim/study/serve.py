@@ -1,0 +1,260 @@
+"""`accelsim.serve`: requests that come over time, on one chip or several."""
+
+import math
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from accelsim.compression.layer import CompressedNetwork
+from accelsim.errors import InputError
+from accelsim.hardware.accelerator import Accelerator, accelerator
+from accelsim.hardware.dram import Link, link
+from accelsim.network.layers import Network
+from accelsim.simulation.inputs import ActivationsLike
+from accelsim.simulation.network import open_session
+from accelsim.simulation.system.host import ClosedLoop, OpenLoop, Traffic
+from accelsim.simulation.system.model import run_system
+from accelsim.simulation.system.result import PERCENTILES, ServingResult
+from accelsim.simulation.system.stages import Arrangement, System, build_system
+from accelsim.simulation.system.work import network_work
+from accelsim.study.arrivals import MAX_REQUESTS, TraceLike, poisson_ps, trace_ps
+from accelsim.study.queueing import md1_wait, tandem_latency
+from accelsim.validation import closest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Arrivals: TypeAlias = Literal["closed", "poisson", "trace"]
+Progress: TypeAlias = Callable[[int, int], None]
+
+REQUESTS = 10_000
+MAX_CHIPS = 1024
+LOADS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+SETTLED_BATCHES = 20  # per chip: a system without chance repeats itself long before
+
+
+def serve(
+    network: "str | Path | Network | CompressedNetwork",
+    hardware: "str | Path | Accelerator" = "eie-64",
+    activations: ActivationsLike = None,
+    *,
+    arrivals: Arrivals = "closed",
+    rate_per_s: float | None = None,
+    trace: TraceLike | None = None,
+    clients: int | None = None,
+    requests: int | None = None,
+    batch: int = 1,
+    batch_timeout_us: float = 0.0,
+    chips: int = 1,
+    arrangement: Arrangement = "replicated",
+    link_kind: str = "grs",
+    link_gbyte_per_s: float | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **overrides: Any,
+) -> ServingResult:
+    """Serve requests over time; docs/system.md says by which rules.
+
+    arrivals: `closed`, `clients` that each wait for their answer (default: enough for one batch per
+        chip, pipelined for two); `poisson` at `rate_per_s`; or `trace`, arrival times in microseconds
+        in `trace`: a list, a .npy file, or a CSV with a column arrival_us
+    requests: how many (default 10,000, or all of the trace)
+    batch, batch_timeout_us: a chip takes up to `batch` requests at once, as soon as so many wait or the
+        oldest has waited so long
+    chips, arrangement: `replicated`, each runs the whole network with a DRAM channel of its own; or
+        `pipelined`, layers are cut into groups, one per chip, joined by links
+    link_kind, link_gbyte_per_s: a table in accelsim/hardware/technologies/link or a path; another
+        bandwidth for it
+    progress: called with (requests answered, requests in all)
+
+    Raises InputError or one of its kinds.
+    """
+    machine = accelerator(hardware, **overrides)
+    _check_choice("arrivals", arrivals, Arrivals)
+    _check_choice("arrangement", arrangement, Arrangement)
+    batch = _whole("batch", batch, MAX_REQUESTS)
+    chips = _whole("chips", chips, MAX_CHIPS)
+    timeout_us = _number("batch_timeout_us", batch_timeout_us, 0.0)
+    default_clients = batch * chips * (2 if arrangement == "pipelined" else 1)
+    settings = {
+        "arrivals": arrivals,
+        "rate_per_s": rate_per_s,
+        "clients": clients or default_clients if arrivals == "closed" else None,
+        "batch": batch,
+        "batch_timeout_us": timeout_us,
+        "chips": chips,
+        "arrangement": arrangement,
+        "seed": seed,
+    }
+    session = open_session(network, activations, machine, seed=seed)
+    traffic = _traffic(settings, clients, trace, requests)
+    result = session.run(machine)
+    system = build_system(
+        network_work(result),
+        _link(link_kind, link_gbyte_per_s),
+        arrangement=arrangement,
+        chips=chips,
+        batch=batch,
+        batch_timeout_ps=round(1e6 * timeout_us),
+    )
+    served = _serve(system, traffic, settings, progress)
+    notes = result.notes + _notes(served)
+    provenance = result.provenance | {"simpy": version("simpy"), "serving": settings}
+    return ServingResult(
+        system, served.counted, settings, served.capacity_per_s, served.offered_per_s,
+        notes, provenance,
+    )  # fmt: skip
+
+
+def capacity_per_s(system: System) -> float:
+    """Throughput when there is always something to do, in full batches, once it has settled."""
+    groups = SETTLED_BATCHES * system.chips
+    clients = 2 * system.batch * system.chips
+    counted = run_system(system, ClosedLoop(clients, 2 * groups * system.batch))
+    ends = np.sort(counted.end_ps)
+    # Replicated chips end at the same time: count from the end of one round to that of another.
+    first, last = groups - 1, 2 * groups - 1
+    return float(1e12 * (last - first) * system.batch / (ends[last] - ends[first]))
+
+
+def load_curve(
+    served: ServingResult,
+    loads: Sequence[float] = LOADS,
+    *,
+    requests: int = 4_000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> "pd.DataFrame":
+    """Latency of the same system over the offered load, with Poisson arrivals.
+
+    loads: parts of the capacity, below 1; requests: at no load, and the more the longer a queue takes to
+    forget: divided by 1 - load. Columns: load_frac, rate_per_s, throughput_per_s, latency_mean_us,
+    latency_p50_us, ..., and md1_latency_us, the mean that queueing theory gives; it is missing where
+    the closed form does not hold (batches, several replicated chips, streamed weights).
+    """
+    import pandas as pd
+
+    rows = []
+    for done, load in enumerate(loads):
+        rate = load * served.capacity_per_s
+        traffic = OpenLoop(poisson_ps(rate, round(requests / (1.0 - load)), seed))
+        settings = served.settings | {"arrivals": "poisson", "rate_per_s": rate, "clients": None}
+        point = ServingResult(
+            served.system, run_system(served.system, traffic), settings, served.capacity_per_s, rate
+        )
+        rows.append(
+            {
+                "load_frac": load,
+                "rate_per_s": rate,
+                "throughput_per_s": point.figures["throughput_per_s"],
+                "latency_mean_us": point.figures["latency_mean_us"],
+                **{f"latency_p{p}_us": point.figures[f"latency_p{p}_us"] for p in PERCENTILES},
+                "md1_latency_us": theory_latency_us(served.system, rate),
+            }
+        )
+        if progress:
+            progress(done + 1, len(loads))
+    return pd.DataFrame(rows)
+
+
+def theory_latency_us(system: System, rate_per_s: float) -> float:
+    """Mean latency of Poisson requests by queueing theory; not a number where no closed form holds.
+
+    It holds one by one, on one chip, or on pipelined chips with their links, with nothing streamed.
+    """
+    streamed = any(
+        step.fetch_ps or step.activation_bytes for s in system.stages for step in s.steps
+    )
+    if system.batch > 1 or streamed or (system.arrangement == "replicated" and system.chips > 1):
+        return math.nan
+    services = [1e-6 * sum(step.array_ps for step in stage.steps) for stage in system.stages]
+    services += [1e-6 * system.link.transfer_ps(stage.output_bytes) for stage in system.stages[:-1]]
+    return tandem_latency(1e-6 * rate_per_s * max(services), services)
+
+
+def _serve(
+    system: System, traffic: Traffic, settings: dict[str, Any], progress: Progress | None
+) -> ServingResult:
+    offered = None
+    if isinstance(traffic, OpenLoop) and traffic.times_ps[-1] > traffic.times_ps[0]:
+        span_ps = traffic.times_ps[-1] - traffic.times_ps[0]
+        offered = 1e12 * (len(traffic.times_ps) - 1) / span_ps
+    counted = run_system(system, traffic, progress)
+    return ServingResult(system, counted, settings, capacity_per_s(system), offered)
+
+
+def _traffic(
+    settings: dict[str, Any], clients: int | None, trace: TraceLike | None, requests: int | None
+) -> Traffic:
+    """What was asked for, and nothing that belongs to other arrivals."""
+    arrivals, rate = settings["arrivals"], settings["rate_per_s"]
+    given = {"rate_per_s": rate, "trace": trace, "clients": clients}
+    wanted = {"poisson": "rate_per_s", "trace": "trace", "closed": "clients"}[arrivals]
+    for name, value in given.items():
+        if value is not None and name != wanted:
+            raise InputError(f"{name}: is not for arrivals={arrivals}: leave it out")
+    if arrivals != "closed" and given[wanted] is None:
+        raise InputError(f"arrivals={arrivals}: needs {wanted}: give it")
+    count = _whole("requests", REQUESTS if requests is None else requests, MAX_REQUESTS)
+    if arrivals == "poisson":
+        settings["rate_per_s"] = _number("rate_per_s", rate, 0.0, above=True)
+        return OpenLoop(poisson_ps(settings["rate_per_s"], count, settings["seed"]))
+    if trace is not None:
+        times = trace_ps(trace)
+        return OpenLoop(times if requests is None else times[:count])
+    return ClosedLoop(_whole("clients", settings["clients"], MAX_REQUESTS), count)
+
+
+def _link(kind: str, gbyte_per_s: float | None) -> Link:
+    table = link(kind)
+    if gbyte_per_s is None:
+        return table
+    bandwidth = _number("link_gbyte_per_s", gbyte_per_s, 0.0, above=True)
+    return table.model_copy(
+        update={"bandwidth_gbyte_per_s": bandwidth, "bandwidth_source": "given by the user"}
+    )
+
+
+def _notes(served: ServingResult) -> tuple[str, ...]:
+    """What must be known to read the result."""
+    system, notes = served.system, []
+    if any(step.fetch_ps for stage in system.stages for step in stage.steps):
+        notes.append(
+            "streamed layers: a layer's weights are fetched before it runs, one layer ahead "
+            "(room for two layers is taken for granted), once per batch"
+        )
+    if served.offered_per_s and served.offered_per_s > served.capacity_per_s:
+        notes.append(
+            f"requests come at {served.offered_per_s:.3g}/s, capacity is "
+            f"{served.capacity_per_s:.3g}/s: the queue grows as long as they come, and latencies "
+            "depend on how many there are"
+        )
+    return tuple(notes)
+
+
+def _check_choice(field: str, value: object, choices: Any) -> None:
+    known = list(get_args(choices))
+    if value not in known:
+        raise InputError(
+            f"{field}='{value}': no such choice{closest(str(value), known, 'choices')}"
+        )
+
+
+def _whole(field: str, value: object, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= most:
+        raise InputError(f"{field}={value!r}: give a whole number from 1 to {most:,}")
+    return int(value)
+
+
+def _number(field: str, value: object, least: float, *, above: bool = False) -> float:
+    number = float(value) if isinstance(value, int | float | np.number) else math.nan
+    if not math.isfinite(number) or number < least or (above and number == least):
+        words = "greater than" if above else "of at least"
+        raise InputError(f"{field}={value!r}: give a number {words} {least:g}")
+    return number
+
+
+__all__ = ["capacity_per_s", "load_curve", "md1_wait", "serve", "theory_latency_us"]

@@ -1,0 +1,31 @@
+"""Whole networks, slow and obvious: what docs/machine.md says of values, in Python integers.
+
+Nothing here is shared with `accelsim.simulation` or its kernels; graphs and compressed layers are read
+as they are, and their shapes are worked out anew.
+
+| module | holds |
+|---|---|
+| `words` | fixed-point words, one at a time |
+| `windows` | where the windows of convolutions and poolings stand |
+| `interpreter` | every operation of a graph but the cells, word by word |
+| `cells` | recurrent cells, word by word |
+| `formats` | the fraction bits that the documents ask for, from another float32 run |
+| `onnx_twin` | the same network for ONNX Runtime |
+| `drawing` | random networks that cover every operation |
+"""
+
+from network_model.drawing import KINDS, Drawn, draw_network
+from network_model.interpreter import FixedRun, run_fixed
+
+from network_model.words import Words, most_frac_bits
+
+__all__ = [
+    "KINDS",
+    "Drawn",
+    "FixedRun",
+    "Words",
+    "draw_network",
+    "most_frac_bits",
+    "run_fixed",
+    "run_onnx",
+]
