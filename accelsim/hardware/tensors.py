@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 from accelsim.network.flow import Flow
@@ -18,7 +19,7 @@ from accelsim.network.graph import (
     Step,
     Transpose,
 )
-from accelsim.network.shapes import image_shape
+from accelsim.network.shapes import image_shape, window_places
 
 # Done by addressing: the output is the input's own memory.
 FREE = (Reshape, Transpose, Slice, Pad, Concatenate, Softmax)
@@ -92,7 +93,7 @@ def spill(flow: Flow, tensors: Tensors, pes: int, capacity_words: int) -> Tensor
                 if on_chip:
                     in_dram.add(max(on_chip, key=lambda n: tensors.held[step.name].tensors[n]))
                     changed = True
-                elif count < _strips(flow, step):
+                elif count < _most_strips(flow, step):
                     count += 1
                 else:
                     break
@@ -112,47 +113,57 @@ def _words(
 ) -> int:
     held = tensors.held[step.name]
     resident = sum(words for name, words in held.tensors.items() if name not in in_dram)
+    return resident + held.extra + -(-_buffers(flow, tensors, step, in_dram, pes, tiles) // pes)
+
+
+def _buffers(
+    flow: Flow, tensors: Tensors, step: Step, in_dram: set[str], pes: int, tiles: int
+) -> int:
+    """Words, in all PEs, of the line buffers of a step; what is done by addressing needs none."""
+    if isinstance(step.op, FREE):
+        return 0
+    coming = [name for name in dict.fromkeys(step.inputs) if tensors.memory[name] & in_dram]
+    if not isinstance(step.op, Convolution | Pool):
+        return DOUBLE * pes * (len(coming) + (step.name in in_dram))
     buffers = 0
-    for name in step.inputs:
-        if tensors.memory[name] & in_dram:
-            buffers += _input_buffer(step, flow.shapes[name], pes, tiles)
-    if tensors.memory[step.name] & in_dram and not isinstance(step.op, FREE):
-        buffers += _output_buffer(step, flow.shapes[step.name], pes, tiles)
-    return resident + held.extra + -(-buffers // pes)
+    channels, _, width = image_shape(flow.shapes[step.name])
+    if step.name in in_dram:
+        buffers = channels * -(-width // tiles)
+    for name in coming:
+        channels = image_shape(flow.shapes[name])[0]
+        lines = _reach(step.op, 0) + step.op.stride[0]
+        widest = max(len(strip) for strip in _strips(flow, step, tiles))
+        buffers += channels * lines * widest
+    return buffers
 
 
-def _strips(flow: Flow, step: Step) -> int:
-    """Most strips into which a step can be cut: the width of its output image."""
+def _most_strips(flow: Flow, step: Step) -> int:
+    """The width of a step's output image."""
     if not isinstance(step.op, Convolution | Pool):
         return 1
     return image_shape(flow.shapes[step.name])[2]
 
 
-def _input_buffer(step: Step, shape: Shape, pes: int, tiles: int) -> int:
-    """Words: the lines under a window and the next ones to come; else two lines of a word per PE."""
-    if not isinstance(step.op, Convolution | Pool):
-        return DOUBLE * pes
-    channels, _, width = image_shape(shape)
-    lines = _reach(step.op, 0) + step.op.stride[0]
-    return channels * lines * min(width, -(-width // tiles) + _halo(step.op) * (tiles > 1))
-
-
-def _output_buffer(step: Step, shape: Shape, pes: int, tiles: int) -> int:
-    if not isinstance(step.op, Convolution | Pool):
-        return DOUBLE * pes
-    channels, _, width = image_shape(shape)
-    return channels * -(-width // tiles)
+def _strips(flow: Flow, step: Step, tiles: int) -> list[range]:
+    """Columns of the input image under each of so many strips of the output image; all for one."""
+    op = step.op
+    assert isinstance(op, Convolution | Pool)
+    width = image_shape(flow.shapes[step.inputs[0]])[2]
+    if tiles == 1:
+        return [range(width)]
+    out_width = _most_strips(flow, step)
+    cuts = [out_width * tile // tiles for tile in range(tiles + 1)]
+    left, stride, reach = op.padding[1], op.stride[1], _reach(op, 1)
+    return [
+        range(max(0, first * stride - left), min(width, (end - 1) * stride - left + reach))
+        for first, end in pairwise(cuts)
+    ]
 
 
 def _reach(op: Convolution | Pool, axis: int) -> int:
     """Lines from a window's first to its last."""
     dilation = op.dilation[axis] if isinstance(op, Convolution) else 1
     return dilation * (op.kernel[axis] - 1) + 1
-
-
-def _halo(op: Convolution | Pool) -> int:
-    """Columns that two neighbouring strips both need."""
-    return max(0, _reach(op, 1) - op.stride[1])
 
 
 class DramTraffic(NamedTuple):
@@ -163,18 +174,39 @@ class DramTraffic(NamedTuple):
 
 
 def dram_traffic(flow: Flow, tensors: Tensors, step: Step) -> DramTraffic:
-    """Inputs that live in DRAM are read once (the seams of strips once more), outputs written once."""
+    """Inputs that live in DRAM are read once (the seams of strips again), outputs written once."""
     if isinstance(step.op, FREE):
         return DramTraffic()
+    read = sum(_words_from_dram(flow, tensors, name) for name in dict.fromkeys(step.inputs))
     tiles = tensors.tiles.get(step.name, 1)
-    read = 0
-    for name in step.inputs:
-        parts = tensors.memory[name]
-        outside = sum(math.prod(flow.shapes[part]) for part in parts & tensors.in_dram)
-        share = outside / sum(math.prod(flow.shapes[part]) for part in parts)
-        words = round(share * math.prod(flow.shapes[name]))
-        if tiles > 1 and isinstance(step.op, Convolution | Pool):
-            words += words * (tiles - 1) * _halo(step.op) // image_shape(flow.shapes[name])[2]
-        read += words
+    if tiles > 1:
+        strips = _strips(flow, step, tiles)
+        again = sum(map(len, strips)) - len(set().union(*strips))
+        read += read * again // image_shape(flow.shapes[step.inputs[0]])[2]
     written = math.prod(flow.shapes[step.name]) if step.name in tensors.in_dram else 0
     return DramTraffic(read, written)
+
+
+def _words_from_dram(flow: Flow, tensors: Tensors, name: str) -> int:
+    """Words of a tensor that are in DRAM; where addressing made it of several, in proportion.
+
+    Zeros around an image are not stored.
+    """
+    sizes = {part: math.prod(flow.shapes[part]) for part in tensors.memory[name]}
+    outside = sum(sizes[part] for part in sizes.keys() & tensors.in_dram)
+    stored = sum(sizes.values())
+    return round(outside / stored * min(stored, math.prod(flow.shapes[name])))
+
+
+def words_under_windows(op: Convolution | Pool, shape: Shape) -> int:
+    """Words that a window over a tensor reads at all of its places; none beyond an edge."""
+    channels, *sizes = image_shape(shape)
+    inside = channels
+    for axis, places in enumerate(window_places(op, sizes[0], sizes[1])):
+        step = op.dilation[axis] if isinstance(op, Convolution) else 1
+        taps = range(0, step * op.kernel[axis], step)
+        starts = range(
+            -op.padding[axis], places * op.stride[axis] - op.padding[axis], op.stride[axis]
+        )
+        inside *= sum(0 <= start + tap < sizes[axis] for start in starts for tap in taps)
+    return inside

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.energy import Macros, dram_term, standing_terms
 from accelsim.hardware.technology import Dram, Technology
+from accelsim.hardware.tensors import words_under_windows
 from accelsim.hardware.terms import EnergyTerm
 from accelsim.network.graph import (
     Activate,
@@ -24,6 +25,7 @@ CELL_WORK = {
     "lstm": {"adds": 5, "multiplies": 3, "lookups": 5},
     "gru": {"adds": 5, "multiplies": 3, "lookups": 3},
     "rnn": {"adds": 1, "multiplies": 0, "lookups": 1},
+    "rnn_relu": {"adds": 2, "multiplies": 0, "lookups": 0},  # a comparison instead of the look-up
     "qrnn": {"adds": 2, "multiplies": 3, "lookups": 3},
 }
 PEEPHOLE_WORK = {"adds": 3, "multiplies": 3}
@@ -51,15 +53,18 @@ class VectorWork(NamedTuple):
 def vector_work(op: Operation, given: list[Shape], output: Shape) -> VectorWork:
     """What an operation costs the vector unit, per example.
 
-    Rearranging (reshape, transpose, slice, concatenation, padding) is done by addressing and costs
-    nothing; a softmax is the host's; matrices are the array's.
+    given: shapes of the tensors that it reads. Rearranging (reshape, transpose, slice, concatenation,
+    padding) is done by addressing and costs nothing; a softmax is the host's; matrices are the array's.
     """
     read = sum(math.prod(shape) for shape in given)
     written = math.prod(output)
-    if isinstance(op, Pool | Reduce):
-        return _joined_values(op, read, written)
+    if isinstance(op, Pool):
+        read = words_under_windows(op, given[0])
+        return _joined_values(read, written, is_mean=op.mode == "average")
+    if isinstance(op, Reduce):
+        return _joined_values(read, written, is_mean=op.function == "mean")
     if isinstance(op, Recurrent):
-        return _cell_work(op, given[0], written)
+        return _cell_work(op, given)
     if isinstance(op, Activate | Elementwise | Affine):
         each = {kind: count * written for kind, count in _each_value(op).items()}
         return VectorWork(**each, reads=read, writes=written)
@@ -72,29 +77,27 @@ def _each_value(op: Activate | Elementwise | Affine) -> dict[str, int]:
         return {"adds": 1, "multiplies": 1}
     if isinstance(op, Elementwise):
         return {"multiplies": 1} if op.function == "multiply" else {"adds": 1}
-    return {"adds": 1} if op.function in ("relu", "clip") else {"lookups": 1}
+    return {"adds": 1} if op.function == "relu" else {"lookups": 1}
 
 
-def _joined_values(op: Pool | Reduce, read: int, written: int) -> VectorWork:
+def _joined_values(read: int, written: int, *, is_mean: bool) -> VectorWork:
     """Sums or maxima of several values; a mean takes a multiplication more."""
-    if isinstance(op, Pool):
-        read, mean = written * math.prod(op.kernel), op.mode == "average"
-    else:
-        mean = op.function == "mean"
-    return VectorWork(
-        adds=read - written, multiplies=written if mean else 0, reads=read, writes=written
-    )
+    means = written if is_mean else 0
+    return VectorWork(adds=read - written, multiplies=means, reads=read, writes=written)
 
 
-def _cell_work(op: Recurrent, gates: Shape, written: int) -> VectorWork:
-    units = gates[0] * op.hidden
-    work = dict(CELL_WORK[op.cell])
+def _cell_work(op: Recurrent, given: list[Shape]) -> VectorWork:
+    units = given[0][0] * op.hidden
+    work = dict(CELL_WORK["rnn_relu" if op.cell == "rnn" and op.function == "relu" else op.cell])
     if op.peepholes:
         for kind, count in PEEPHOLE_WORK.items():
             work[kind] += count
     counts = {kind: units * count for kind, count in work.items()}
-    # Gate inputs are read once; gates, cell states and states stay in the unit's registers.
-    return VectorWork(**counts, reads=math.prod(gates), writes=written)
+    # Gate inputs, the matrices' products, which are as many, and first states.
+    read = math.prod(given[0]) * (2 if op.matrices else 1) + sum(map(math.prod, given[1:]))
+    # The state, or what it is projected from; what a second matrix takes; cell states on request.
+    per_unit = 1 + int(op.cell == "gru" and not op.reset_after) + int(op.with_cell)
+    return VectorWork(**counts, reads=read, writes=units * per_unit)
 
 
 def vector_energy(

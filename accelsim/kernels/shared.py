@@ -36,36 +36,21 @@ class GroupState(NamedTuple):
     """Scratch memory, and what is left in it per PE.
 
     broadcast: int64[>= n], cycle of each broadcast
-    item: int64[P], broadcast whose column a PE asks the decoder for, or waits for if it has not asked
-    ask: int64[P], cycle of that item's pop, or NEVER
-    ready: int64[P], cycle in which the PE is free again
-    waited: int64[P], cycles between its pops and the decoder's starts on them
-    last: int64[P], cycle of its last entry, or 0
-    busy: int64[ceil(P / n)], cycle in which each decoder is free again
-    latest, pops: int64[queue_depth - 1], the latest pop known of an item, and how many are known
+    pes: int64[5, P]: ITEM, broadcast whose column a PE asks the decoder for, or waits for if it has not
+    asked; ASK, cycle of that item's pop, or NEVER; READY, cycle in which the PE is free again; WAITED,
+    cycles between its pops and the decoder's starts on them; LAST, cycle of its last entry, or 0
+    decoders: int64[ceil(P / n)], cycle in which each is free again
+    window: int64[2, queue_depth - 1], the latest pop known of an item, and how many are known
     """
 
     broadcast: Array
-    item: Array
-    ask: Array
-    ready: Array
-    waited: Array
-    last: Array
-    busy: Array
-    latest: Array
-    pops: Array
+    pes: Array
+    decoders: Array
+    window: Array
 
 
-class Log(NamedTuple):
-    """When things happened; arrays without rows if nobody wants to know.
-
-    free: int64[n], cycle in which each broadcast was ready; pop, grant: int64[n, P], of each item in
-    each PE the pop and the cycle in which its service begins.
-    """
-
-    free: Array
-    pop: Array
-    grant: Array
+ITEM, ASK, READY, WAITED, LAST = range(5)
+POP, GRANT = range(2)
 
 
 # Functions that take arrays cost reference counts at each call, as much as serving several items: they
@@ -73,41 +58,43 @@ class Log(NamedTuple):
 
 
 @jit
-def shared_timing(items: Items, shared_by: int, state: GroupState, log: Log) -> tuple[int, int]:
-    """Run all items of one vector, at least one. Returns (cycle of the last entry, or 0; stalls)."""
+def shared_timing(items: Items, shared_by: int, state: GroupState, log: Array) -> tuple[int, int]:
+    """Run all items of one vector, at least one. Returns (cycle of the last entry, or 0; stalls).
+
+    log: int64[2, n, P], filled with the pop of each item in each PE (POP) and the cycle in which its
+    service begins (GRANT); or int64[2, 0, P], if nobody wants to know.
+    """
     n = items.columns.shape[0]
-    for array in state[1:]:
-        array[:] = 0
-    state.ask[:] = NEVER
+    state.pes[:] = 0
+    state.pes[ASK] = NEVER
+    state.decoders[:] = 0
+    state.window[:] = 0
     known = 0
-    free = 2 + np.int64(items.gaps[0])
+    free: int = 2 + np.int64(items.gaps[0])
     stalls = 0
     while known < n:
-        known, free, waited = _broadcast(items, known, free, state, log)
+        known, free, waited = _broadcast(items, known, free, state)
         stalls += waited
         horizon = NEVER if known == n else _next_broadcast(known, free, state)
         _serve(items, shared_by, known, horizon, state, log)
-    return state.last.max(), stalls
+    return state.pes[LAST].max(), stalls
 
 
 @jit
-def _broadcast(
-    items: Items, known: int, free: int, state: GroupState, log: Log
-) -> tuple[int, int, int]:
+def _broadcast(items: Items, known: int, free: int, state: GroupState) -> tuple[int, int, int]:
     """Find the cycles of further broadcasts, as far as the pops that they wait for are known.
 
     known: broadcasts found so far; free: first cycle in which the next one could be if queues had
     room. Returns both, brought forward, and the cycles that broadcasts were held up.
     """
-    n, n_pes, room = items.columns.shape[0], state.item.shape[0], state.latest.shape[0]
-    latest, pops, broadcast = state.latest, state.pops, state.broadcast
+    n, n_pes = items.columns.shape[0], state.pes.shape[1]
+    broadcast, latest, pops = state.broadcast, state.window[0], state.window[1]
+    room = latest.shape[0]
     stalls = 0
     while known < n and (known < room or pops[known % room] == n_pes):
         slot = known % room
         cycle = max(free, latest[slot] + 1)
         broadcast[known] = cycle
-        if log.free.shape[0] > 0:
-            log.free[known] = free
         stalls += cycle - free
         latest[slot] = 0
         pops[slot] = 0
@@ -120,8 +107,9 @@ def _broadcast(
 @jit
 def _next_broadcast(known: int, free: int, state: GroupState) -> int:
     """A cycle before which broadcast `known`, which waits for pops not known yet, cannot happen."""
-    item, ask, room = state.item, state.ask, state.latest.shape[0]
-    earliest = max(free, state.latest[known % room] + 1)
+    item, ask = state.pes[ITEM], state.pes[ASK]
+    room = state.window.shape[1]
+    earliest = max(free, state.window[0, known % room] + 1)
     for pe in range(item.shape[0]):
         # Each item takes a cycle at least, and the broadcast comes in the cycle after the pop.
         ahead = known - room - item[pe]
@@ -132,17 +120,20 @@ def _next_broadcast(known: int, free: int, state: GroupState) -> int:
 
 @jit
 def _serve(  # noqa: PLR0915 - see above
-    items: Items, shared_by: int, known: int, horizon: int, state: GroupState, log: Log
+    items: Items, shared_by: int, known: int, horizon: int, state: GroupState, log: Array
 ) -> None:
     """Serve all requests that nothing can overtake, and let the PEs pop what is broadcast.
 
     known: broadcasts whose cycles are known; horizon: the next one is not before this cycle.
     """
     records, record_of, columns, _, n_coded = items
-    broadcast, item, ask, ready, waited, last, busy, latest, pops = state
+    broadcast, pes, busy, window = state
+    item, ask, ready = pes[ITEM], pes[ASK], pes[READY]
+    waited, last = pes[WAITED], pes[LAST]
+    latest, pops = window[0], window[1]
     n_pes, room = item.shape[0], latest.shape[0]
     blocks = -(-n_pes // LANES)
-    logged = log.pop.shape[0] > 0
+    logged = log.shape[1] > 0
     for group in range(busy.shape[0]):
         first = group * shared_by
         end = min(first + shared_by, n_pes)
@@ -172,7 +163,7 @@ def _serve(  # noqa: PLR0915 - see above
                 busy[group] = ready[pe]
                 last[pe] = ready[pe] - 1
                 if logged:
-                    log.grant[j, pe] = grant
+                    log[GRANT, j, pe] = grant
                 j += 1
             # Pop on, until a column needs the decoder or is not broadcast yet.
             ask[pe] = NEVER
@@ -182,7 +173,7 @@ def _serve(  # noqa: PLR0915 - see above
                 latest[slot] = max(latest[slot], pop)
                 pops[slot] += 1
                 if logged:
-                    log.pop[j, pe] = pop
+                    log[POP, j, pe] = pop
                 record = np.int64(record_of[j]) * blocks + pe // LANES
                 has_entries = records[record, pe % LANES] > 0
                 if has_entries and columns[j] < n_coded:
@@ -192,7 +183,7 @@ def _serve(  # noqa: PLR0915 - see above
                 if has_entries:
                     last[pe] = ready[pe] - 1
                 if logged:
-                    log.grant[j, pe] = pop
+                    log[GRANT, j, pe] = pop
                 j += 1
                 slot = slot + 1 if slot + 1 < room else 0
             item[pe] = j

@@ -5,10 +5,11 @@ from typing import NamedTuple
 import numpy as np
 
 from accelsim.kernels._jit import jit
-from accelsim.kernels.lanes import LANES, LanePlan
+from accelsim.kernels.lanes import LANES, PADDING, SERVICE, LanePlan
 from accelsim.kernels.row_buffer import count_rows, item_service
-from accelsim.kernels.shared import GroupState, Items, Log, shared_timing
+from accelsim.kernels.shared import READY, WAITED, GroupState, Items, shared_timing
 from accelsim.kernels.timing import array_timing, scan_activations, tail_start
+from accelsim.kernels.traffic import sum_items
 from accelsim.kernels.types import Array
 
 # Cycles from the last entry's way into the datapath until the pipeline is empty (docs/machine.md).
@@ -33,15 +34,13 @@ class Waiting(NamedTuple):
 class Scratch(NamedTuple):
     """Memory for one vector at a time.
 
-    columns, gaps: int32[n_in + 1]; in_order: int32[n_in + 1], 0, 1, 2, ...
+    order: int32[3, n_in + 1]: columns and gaps of the broadcasts; 0, 1, 2, ...
     waited, rows: see `item_service`; waited has the dtype of the plan's items
     seen, lead, peak, ready: see `tail_start` and `array_timing`
-    groups: see `shared_timing`; log: empty
+    groups, log: see `shared_timing`; the log is empty
     """
 
-    columns: Array
-    gaps: Array
-    in_order: Array
+    order: Array
     waited: Array
     rows: Array
     seen: Array
@@ -49,27 +48,25 @@ class Scratch(NamedTuple):
     peak: Array
     ready: Array
     groups: GroupState
-    log: Log
+    log: Array
 
 
 class Counts(NamedTuple):
-    """What happened to vectors.
+    """What happened to vectors, in the order and with the meaning of `BatchRun`; all are filled.
 
-    cycles, stalls, broadcasts, first_pop: int64[n], per vector, filled; as in `BatchRun`
-    columns: int64[n_in + 1], added to: how often each column was broadcast, the bias last
-    alive, reads, waits, arbitration: int64[blocks, LANES], added to: cycles from the first pop of a
-    vector until the PE is free again, weight rows read, cycles waiting for rows and for a decoder
+    vectors: int64[4, n]; columns: int64[n_cols]; pes: int64[7, blocks, LANES]
+    sums: see `sum_items`, scratch
     """
 
-    cycles: Array
-    stalls: Array
-    broadcasts: Array
-    first_pop: Array
+    vectors: Array
     columns: Array
-    alive: Array
-    reads: Array
-    waits: Array
-    arbitration: Array
+    pes: Array
+    sums: Array
+
+
+# Few arrays, as a call from Python costs time for each.
+CYCLES, STALLS, BROADCASTS, FIRST_POP = range(4)
+ENTRIES, PADDED, SERVED, WAITS, READS, STARVED, ARBITRATION = range(7)
 
 
 @jit
@@ -86,19 +83,23 @@ def run_vectors(
 
     n_slots, has_bias: see `scan_activations`.
     """
+    n_in = vectors.shape[1]
+    counts.vectors[:] = 0
+    counts.columns[:] = 0
+    counts.pes[:] = 0
+    # Cycles from a vector's first pop until the PE is free again; what it did in them comes off below.
+    starved, arbitration = counts.pes[STARVED], counts.pes[ARBITRATION]
     for v in range(vectors.shape[0]):
-        n = scan_activations(vectors[v], n_slots, has_bias, scratch.columns, scratch.gaps)
-        counts.broadcasts[v] = n
+        n = scan_activations(vectors[v], n_slots, has_bias, scratch.order[0], scratch.order[1])
         if n == 0:
-            counts.cycles[v] = counts.stalls[v] = counts.first_pop[v] = 0
             continue
-        columns, gaps = scratch.columns[:n], scratch.gaps[:n]
-        for j in range(n):
-            counts.columns[columns[j]] += 1
-        count_rows(plan.rows, columns, scratch.rows, counts.reads)
+        columns, gaps = scratch.order[0, :n], scratch.order[1, :n]
+        for i in range(n_in):
+            counts.columns[i] += np.int64(vectors[v, i] != 0)
+        count_rows(plan.rows, columns, scratch.rows, counts.pes[READS])
         items, record_of = plan.items, columns
         if rules.sram_latency > 0:
-            items, record_of = scratch.waited, scratch.in_order[:n]
+            items, record_of = scratch.waited, scratch.order[2, :n]
             item_service(
                 plan.items,
                 plan.rows,
@@ -107,16 +108,16 @@ def run_vectors(
                 rules.prefetched,
                 scratch.rows,
                 items,
-                counts.waits,
+                counts.pes[WAITS],
             )
         first_pop = 3 + np.int64(gaps[0])
         if rules.shared_by > 1:
             asked = Items(items, record_of, columns, gaps, rules.n_coded)
             last, stalls = shared_timing(asked, rules.shared_by, scratch.groups, scratch.log)
-            for pe in range(scratch.groups.ready.shape[0]):
-                block, k = pe // LANES, pe % LANES
-                counts.alive[block, k] += scratch.groups.ready[pe] - first_pop
-                counts.arbitration[block, k] += scratch.groups.waited[pe]
+            ready, waited = scratch.groups.pes[READY], scratch.groups.pes[WAITED]
+            for pe in range(ready.shape[0]):
+                starved[pe // LANES, pe % LANES] += ready[pe] - first_pop
+                arbitration[pe // LANES, pe % LANES] += waited[pe]
         else:
             tail = tail_start(items, plan.idle, record_of, scratch.seen)
             last, stalls = array_timing(
@@ -131,7 +132,19 @@ def run_vectors(
             )
             for block in range(scratch.ready.shape[0]):
                 for k in range(LANES):
-                    counts.alive[block, k] += scratch.ready[block, k] - first_pop
-        counts.cycles[v] = last + DRAIN_CYCLES
-        counts.stalls[v] = stalls
-        counts.first_pop[v] = first_pop
+                    starved[block, k] += scratch.ready[block, k] - first_pop
+        counts.vectors[CYCLES, v] = last + DRAIN_CYCLES
+        counts.vectors[STALLS, v] = stalls
+        counts.vectors[BROADCASTS, v] = n
+        counts.vectors[FIRST_POP, v] = first_pop
+    if has_bias:
+        counts.columns[n_in] = vectors.shape[0]
+    sum_items(plan.items, counts.columns, counts.sums)
+    pes = counts.pes
+    for block in range(pes.shape[1]):
+        for k in range(LANES):
+            pes[ENTRIES, block, k] = counts.sums[block, k]
+            pes[PADDED, block, k] = counts.sums[block, PADDING + k]
+            pes[SERVED, block, k] = counts.sums[block, SERVICE + k]
+            worked = pes[SERVED, block, k] + pes[WAITS, block, k] + pes[ARBITRATION, block, k]
+            pes[STARVED, block, k] -= worked

@@ -97,7 +97,8 @@ def _scaled(layer: Layer, scale: Float32, shift: Float32) -> Layer:
     bias = shift.astype(np.float64)
     if layer.bias is not None:
         bias = bias + layer.bias * scale.astype(np.float64)
-    return replace(layer, weights=weights.astype(np.float32), bias=bias.astype(np.float32))
+    with np.errstate(over="ignore"):  # the layer finds and names what is beyond float32
+        return replace(layer, weights=weights.astype(np.float32), bias=bias.astype(np.float32))
 
 
 def _without(graph: Graph, dropped: Mapping[str, str]) -> Graph:

@@ -35,11 +35,13 @@ class TensorFlowNetwork:
         self.arrays = arrays
         self.builder = GraphBuilder(inputs)
         self._layers: list[Layer] = []
+        self._read: set[str] = set()
 
     def array(self, name: str, rank: int) -> Float32:
         """An array of the file. Raises FileFormatError if it is missing or has another rank."""
         if name not in self.arrays:
             raise FileFormatError(f"field '{name}': missing: get the file again")
+        self._read.add(name)
         array = as_finite_float32(self.arrays[name], f"field '{name}'")
         if array.ndim != rank or array.size == 0:
             raise FileFormatError(f"field '{name}': has shape {array.shape}, not {rank} axes")
@@ -120,7 +122,13 @@ class TensorFlowNetwork:
         return self.builder.add(f"{given}.relu", Activate(function="relu"), given)
 
     def network(self, path: Path) -> Network:
-        """The network, named after the file; normalisation and ReLU go into its layers."""
+        """The network, named after the file; normalisation and ReLU go into its layers.
+
+        Raises FileFormatError for an array that no step reads: something before it is missing.
+        """
+        left = [name for name in self.arrays if name not in self._read]
+        if left:
+            raise FileFormatError(f"field '{left[0]}': belongs to no layer: get the file again")
         return folded(
             Network(
                 path.stem,

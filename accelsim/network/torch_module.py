@@ -2,6 +2,7 @@
 
 import inspect
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
@@ -46,9 +47,10 @@ def from_torch(
     _check_module(module)
     if state_dict is not None:
         _load_state(module, state_dict)
-    with _evaluating(module):
-        inputs = _input_shapes(module, shape)
-        traced = _traced(module, inputs)
+    root = _as_container(module)
+    with _evaluating(root):
+        inputs = _input_shapes(root, shape)
+        traced = _traced(root, inputs)
         results = _results(traced, inputs)
     return network_of(traced, inputs, results, name or type(module).__name__)
 
@@ -60,6 +62,14 @@ def _check_module(module: object) -> None:
         raise InputError("torch is not installed: pip install 'accelsim[train]'") from None
     if not isinstance(module, torch.nn.Module):
         raise InputError(f"{type(module).__name__} is no torch.nn.Module: give a module")
+
+
+def _as_container(module: Any) -> Any:
+    """The module, or a container of it if it is one of torch's own, which are not looked into."""
+    from torch import fx, nn
+
+    is_own = fx.Tracer().is_leaf_module(module, "")
+    return nn.Sequential(OrderedDict({type(module).__name__: module})) if is_own else module
 
 
 def _load_state(module: Any, state: Any) -> None:

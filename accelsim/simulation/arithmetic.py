@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from accelsim.errors import NetworkError
+
 MAX_FRAC_BITS = 30
-# Products of two 32-bit words and what is shifted left stay within int64.
-MAX_SHIFT = 62
+# Products of two 32-bit words, and sums of two numbers that were shifted left, stay within int64.
+MAX_SHIFT, LEFT_ROOM = 62, 61
 
 
 class Fixed(NamedTuple):
@@ -49,7 +51,14 @@ class Formats:
         self.peaks: dict[str, float] = {}
 
     def of(self, name: str, peak: float) -> int:
-        """Fraction bits of the tensor `name`, which holds magnitudes up to `peak`."""
+        """Fraction bits of the tensor `name`, which holds magnitudes up to `peak`.
+
+        Raises NetworkError if the peak is beyond float32.
+        """
+        if not np.isfinite(peak):
+            raise NetworkError(
+                f"'{name}': values go beyond float32: scale the weights or the input down"
+            )
         frac = frac_bits_for(peak, self.bits) if self.pinned is None else self.pinned
         self.chosen[name] = self.known.get(name, frac)
         self.peaks[name] = peak
@@ -85,15 +94,16 @@ def quantize(values: Any, frac_bits: int, bits: int) -> Any:
 
 
 def shifted(raw: Any, places: int) -> Any:
-    """int64[...] shifted right with round half up, or left if `places` is negative.
+    """int64[...] up to 2**62 shifted right with round half up, or left if `places` is negative.
 
-    What a left shift would push beyond 62 bits is cut there; it saturates any word.
+    What a left shift would push beyond 61 bits is cut there; it saturates any word.
     """
     if places > 0:
+        raw = raw >> np.int64(min(max(0, places - MAX_SHIFT), MAX_SHIFT))
         places = min(places, MAX_SHIFT)
         return (raw + (np.int64(1) << np.int64(places - 1))) >> np.int64(places)
-    places = min(-places, MAX_SHIFT)
-    most = np.int64(1) << np.int64(MAX_SHIFT - places)
+    places = min(-places, LEFT_ROOM)
+    most = np.int64(1) << np.int64(LEFT_ROOM - places)
     return np.clip(raw, -most, most) << np.int64(places)
 
 

@@ -9,8 +9,8 @@ from accelsim.compression.layer import CompressedLayer
 from accelsim.errors import CapacityError
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.decoders import DecodedLayer
-from accelsim.hardware.memory import Memories
-from accelsim.kernels.types import ROW_BASE, ColumnPlan
+from accelsim.hardware.memory import Memories, pointers_per_pe
+from accelsim.kernels.types import NO_FIRST, ROW_BASE, ColumnPlan
 from accelsim.simulation.pe_array import PeArray, Rules
 
 HALVES = 2  # one is filled from DRAM while the array works on the other
@@ -35,47 +35,62 @@ def column_blocks(
 
     Raises CapacityError if one line's columns do not.
     """
-    plan = decoded.plan
-    # The last row that each PE has touched up to each column.
-    reach = np.maximum.accumulate(plan.last_row.astype(np.int64), axis=0)
-    reach = np.maximum(reach, ROW_BASE - 1)
-    bounds = _bounds(layer, reach, decoded, memories, machine)
+    plan, rows = decoded.plan, _rows_of(decoded.plan)
+    bounds = _bounds(layer, rows, decoded, memories, machine)
     blocks = []
     for start, stop in pairwise(bounds):
         is_last = stop == layer.n_in
         end = len(plan.entries) if is_last else stop
         part = ColumnPlan(*(array[start:end] for array in plan))
-        cut = decoded._replace(plan=part, sram_rows=reach[end - 1] - (ROW_BASE - 1))
+        cut = decoded._replace(plan=part, sram_rows=rows.last[end - 1] - (ROW_BASE - 1))
         array = PeArray(cut, stop - start, has_bias=layer.has_bias and is_last)
         n_coded = end - start - int(is_last and layer.bias is not None)
         blocks.append(Block(slice(start, stop), array, rules._replace(n_coded=n_coded)))
     return blocks
 
 
+class _Rows(NamedTuple):
+    """int64[n_cols, P]: of each column and those after it the first row, of it and those before the last.
+
+    Rows are counted as in `ColumnPlan`; where no column has an entry, last < first.
+    """
+
+    first: Any
+    last: Any
+
+
+def _rows_of(plan: ColumnPlan) -> _Rows:
+    first, last = (part.astype(np.int64) for part in (plan.first_row, plan.last_row))
+    first[first == NO_FIRST] = np.iinfo(np.int64).max
+    return _Rows(
+        np.minimum.accumulate(first[::-1], axis=0)[::-1],
+        np.maximum(np.maximum.accumulate(last, axis=0), ROW_BASE - 1),
+    )
+
+
 def _bounds(
     layer: CompressedLayer,
-    reach: Any,
+    rows: _Rows,
     decoded: DecodedLayer,
     memories: Memories,
     machine: Accelerator,
 ) -> list[int]:
     """First columns of the blocks, and the end."""
     pes, n_in = machine.pes, layer.n_in
-    rows = memories.weight_bytes * 8 // machine.row_bits // HALVES
-    columns = n_in
+    most_rows = memories.weight_bytes * 8 // machine.row_bits // HALVES
+    most_pointers = n_in + pes + 1
     if decoded.pointer_bits:
-        columns = memories.pointer_bytes * 8 // decoded.pointer_bits // HALVES - 1
+        most_pointers = memories.pointer_bytes * 8 // decoded.pointer_bits // HALVES
     bounds = [0]
     while bounds[-1] < n_in:
-        start = bounds[-1]
-        before = reach[start - 1] if start else np.full(pes, ROW_BASE - 1)
-        stop = start
+        start = stop = bounds[-1]
         for line_end in range(start + pes, n_in + pes, pes):
             end = min(line_end, n_in)
-            # The bias comes with the last block. A row may be shared with the block before.
-            last = len(reach) if end == n_in else end
-            taken = int((reach[last - 1] - before).max()) + int(start > 0)
-            if taken > rows or last - start > columns:
+            # The bias comes with the last block.
+            last = len(rows.last) if end == n_in else end
+            touched = int((rows.last[last - 1] - rows.first[start]).max()) + 1
+            pointers = pointers_per_pe(end - start, pes, layer.has_bias and end == n_in)
+            if touched > most_rows or pointers > most_pointers:
                 break
             stop = end
         if stop == start:

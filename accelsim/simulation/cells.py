@@ -22,7 +22,7 @@ from accelsim.simulation.arithmetic import (
     shifted,
 )
 from accelsim.simulation.multiply import fixed_product, float_product
-from accelsim.simulation.vector_unit import concatenate, look_up, sigmoid
+from accelsim.simulation.vector_unit import BEYOND_FLOAT32, concatenate, look_up, sigmoid
 from accelsim.simulation.vectors import Rows
 
 Array = Any
@@ -285,6 +285,7 @@ class Cell(Generic[N]):
         return n.multiply(n.sigmoid(o), c, STATE), c
 
 
+@BEYOND_FLOAT32
 def run_cell(
     op: Recurrent,
     name: str,

@@ -146,7 +146,7 @@ def layer_row(
 ) -> dict[str, Any]:
     """The layer's row in the table; the caller knows its energy, and fills it in."""
     layer, flow = ran.layer, ran.flow
-    slots = counters.array_cycles * machine.pes
+    slots = counters.array_cycles * machine.pes * machine.multipliers
     useful = counters.entries - counters.padding_entries
     stream = streamed(ran, memories, machine)
     memory = "blocks" if layer.name in memories.blocked else "sram"

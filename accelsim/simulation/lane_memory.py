@@ -6,9 +6,9 @@ import numpy as np
 
 from accelsim.hardware.interleave import narrowest
 from accelsim.kernels.lanes import ITEM_WIDTH, LANES, ROW_WIDTH, LanePlan
-from accelsim.kernels.shared import GroupState, Log
+from accelsim.kernels.shared import GroupState
 from accelsim.kernels.types import NO_FIRST, NO_LAST, ColumnPlan
-from accelsim.kernels.vectors import Counts, Scratch, Waiting
+from accelsim.kernels.vectors import Scratch, Waiting
 
 CACHE_LINE = 64
 
@@ -33,13 +33,22 @@ class Rules(NamedTuple):
 class Workplace(NamedTuple):
     """One layer under one set of rules, ready for `run_vectors`.
 
-    largest_item: the largest number in the plan's item records
+    pe_counts: int64[7, blocks, LANES], see `Counts`
+    sums: uint16, int32 and int64[blocks, ITEM_WIDTH], see `sum_items`
+    largest_sum: the largest sum of a count over all columns
     """
 
     plan: LanePlan
     waiting: Waiting
     scratch: Scratch
-    largest_item: int
+    pe_counts: Any
+    sums: tuple[Any, ...]
+    largest_sum: int
+
+    def sums_for(self, n_vectors: int) -> Any:
+        """The narrowest of `sums` that holds the sums of so many vectors: it is the fastest."""
+        most = n_vectors * self.largest_sum
+        return next(array for array in self.sums if most <= np.iinfo(array.dtype).max)
 
 
 def blocks_of(pes: int) -> int:
@@ -69,29 +78,25 @@ def workplace(plan: ColumnPlan, final_row: Any, rules: Rules, *, has_bias: bool)
         longest_lead=int(np.iinfo(lead).max),
     )
     laid_out = _lane_plan(plan, final_row, rules.row_buffer_rows, items)
-    scratch = _scratch(plan, laid_out, rules, lead)
-    return Workplace(laid_out, waiting, scratch, int(laid_out.items.max(initial=0)))
-
-
-def counts_for(n_vectors: int, n_cols: int, pes: int) -> Counts:
-    """Counts of a batch, with what is added to at zero."""
-    per_vector = np.empty((4, n_vectors), dtype=np.int64)
-    per_pe = aligned((4, blocks_of(pes), LANES), np.int64)
-    per_pe[:] = 0
-    return Counts(*per_vector, np.zeros(n_cols, dtype=np.int64), *per_pe)
+    blocks = blocks_of(plan.entries.shape[1])
+    return Workplace(
+        plan=laid_out,
+        waiting=waiting,
+        scratch=_scratch(plan, laid_out, rules, lead),
+        pe_counts=_aligned((7, blocks, LANES), np.int64),
+        sums=tuple(_aligned((blocks, ITEM_WIDTH), d) for d in (np.uint16, np.int32, np.int64)),
+        largest_sum=int(laid_out.items.sum(axis=0, dtype=np.int64).max()),
+    )
 
 
 def group_state(pes: int, rules: Rules, n: int) -> GroupState:
     """Memory to time up to n broadcasts with shared decoders; a decoder of one's own is shared by one."""
-    groups, room = -(-pes // max(1, rules.shared_by)), rules.queue_depth - 1
-    sizes = (n, pes, pes, pes, pes, pes, groups, room, room)
-    return GroupState(*(np.empty(size, dtype=np.int64) for size in sizes))
-
-
-def no_log() -> Log:
-    """Where nothing is kept."""
-    empty = np.empty((0, 0), dtype=np.int64)
-    return Log(np.empty(0, dtype=np.int64), empty, empty)
+    return GroupState(
+        broadcast=np.empty(n, dtype=np.int64),
+        pes=np.empty((5, pes), dtype=np.int64),
+        decoders=np.empty(-(-pes // max(1, rules.shared_by)), dtype=np.int64),
+        window=np.empty((2, rules.queue_depth - 1), dtype=np.int64),
+    )
 
 
 def _most_rows_late(plan: ColumnPlan, rules: Rules) -> int:
@@ -119,7 +124,7 @@ def _records(parts: tuple[Any, ...], missing: tuple[int, ...], dtype: Any) -> An
     """[n_cols, blocks, parts, LANES] of arrays [n_cols, P]; what missing PEs have instead."""
     n_cols, pes = parts[0].shape
     blocks = blocks_of(pes)
-    records = aligned((n_cols, blocks, len(parts), LANES), dtype)
+    records = _aligned((n_cols, blocks, len(parts), LANES), dtype)
     wide = np.empty((n_cols, blocks * LANES), dtype=dtype)
     for i, part in enumerate(parts):
         wide[:, :pes] = part
@@ -134,22 +139,22 @@ def _scratch(plan: ColumnPlan, laid_out: LanePlan, rules: Rules, lead: Any) -> S
     # The bias is column n_in whether there is one or not, and the scan writes one column too many.
     n = n_cols + 1
     waited = n * blocks if rules.sram_latency else 0
+    order = np.empty((3, n), dtype=np.int32)
+    order[2] = np.arange(n)
     return Scratch(
-        columns=np.empty(n, dtype=np.int32),
-        gaps=np.empty(n, dtype=np.int32),
-        in_order=np.arange(n, dtype=np.int32),
-        waited=aligned((waited, ITEM_WIDTH), laid_out.items.dtype),
-        rows=aligned((blocks, ROW_WIDTH), laid_out.rows.dtype),
-        seen=aligned((blocks, LANES), np.uint8),
-        lead=aligned((blocks, LANES), lead),
+        order=order,
+        waited=_aligned((waited, ITEM_WIDTH), laid_out.items.dtype),
+        rows=_aligned((blocks, ROW_WIDTH), laid_out.rows.dtype),
+        seen=_aligned((blocks, LANES), np.uint8),
+        lead=_aligned((blocks, LANES), lead),
         peak=np.empty(rules.queue_depth - 1, dtype=np.int64),
-        ready=aligned((blocks, LANES), np.int64),
+        ready=_aligned((blocks, LANES), np.int64),
         groups=group_state(pes, rules, n),
-        log=no_log(),
+        log=np.empty((2, 0, pes), dtype=np.int64),
     )
 
 
-def aligned(shape: tuple[int, ...], dtype: Any) -> Any:
+def _aligned(shape: tuple[int, ...], dtype: Any) -> Any:
     """An array on a cache-line boundary, where NumPy's own are not: vector loads then touch one line."""
     n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
     room = np.empty(n_bytes + CACHE_LINE, dtype=np.uint8)

@@ -7,17 +7,14 @@ import numpy as np
 from accelsim.hardware.decoders import DecodedLayer
 from accelsim.kernels.lanes import ITEM_WIDTH, LANES, SERVICE
 from accelsim.kernels.row_buffer import MISSED, item_service
-from accelsim.kernels.shared import Items, Log, shared_timing
+from accelsim.kernels.shared import Items, shared_timing
 from accelsim.kernels.timing import scan_activations
-from accelsim.kernels.traffic import sum_items
 from accelsim.kernels.types import ROW_BASE
-from accelsim.kernels.vectors import DRAIN_CYCLES, run_vectors
+from accelsim.kernels.vectors import DRAIN_CYCLES, Counts, run_vectors
 from accelsim.simulation.lane_memory import (
     Rules,
     Workplace,
-    aligned,
     blocks_of,
-    counts_for,
     group_state,
     workplace,
 )
@@ -82,7 +79,7 @@ class Events(NamedTuple):
 
 
 class PeArray:
-    """One decoded layer, ready for any number of vectors under any rules."""
+    """One decoded layer, ready for any number of vectors under any rules; for one thread at a time."""
 
     def __init__(self, decoded: DecodedLayer, n_in: int, *, has_bias: bool) -> None:
         self.plan = decoded.plan
@@ -102,28 +99,20 @@ class PeArray:
         """Run vectors number[n, n_in], whose non-zero values are broadcast."""
         active = _active(vectors)
         place = self._place(rules)
-        counts = counts_for(len(active), len(self.plan.entries), self.pes)
-        plan, waiting, scratch, _ = place
-        run_vectors(active, self.pes, self.has_bias, plan, waiting, scratch, counts)
-        entries, padding, service = self._sum_items(place, counts.columns)
-        alive, row_reads, waits, arbitration = (
-            part.reshape(-1)[: self.pes]
-            for part in (counts.alive, counts.reads, counts.waits, counts.arbitration)
+        per_vector: Any = np.empty((4, len(active)), dtype=np.int64)
+        column_counts = np.empty(len(self.plan.entries), dtype=np.int64)
+        sums = place.sums_for(len(active))
+        run_vectors(
+            active,
+            self.pes,
+            self.has_bias,
+            place.plan,
+            place.waiting,
+            place.scratch,
+            Counts(per_vector, column_counts, place.pe_counts, sums),
         )
-        return BatchRun(
-            cycles=counts.cycles,
-            stall_cycles=counts.stalls,
-            broadcasts=counts.broadcasts,
-            first_pop=counts.first_pop,
-            column_counts=counts.columns,
-            entries=entries,
-            padding=padding,
-            service=service,
-            waits=waits,
-            row_reads=row_reads,
-            starved=alive - service - waits - arbitration,
-            arbitration=arbitration,
-        )
+        per_pe: Any = place.pe_counts.reshape(len(place.pe_counts), -1)[:, : self.pes].copy()
+        return BatchRun(*[*per_vector, column_counts, *per_pe])
 
     def events(self, broadcasts: Broadcasts, rules: Rules) -> Events:
         """When each item was broadcast, popped and worked on; one vector, under any rules."""
@@ -134,19 +123,16 @@ class PeArray:
             return Events(none[:, 0], none, none, none, none[:, 0])
         place = self._place(rules)
         items, record_of = self._records(columns, place)
-        free = np.empty(n, dtype=np.int64)
-        pop, grant = np.empty((2, n, pes), dtype=np.int64)
+        log = np.empty((2, n, pes), dtype=np.int64)
         state = group_state(pes, rules, n)
-        shared_timing(
-            Items(items, record_of, columns, gaps, place.waiting.n_coded),
-            place.waiting.shared_by,
-            state,
-            Log(free, pop, grant),
-        )
+        asked = Items(items, record_of, columns, gaps, place.waiting.n_coded)
+        shared_timing(asked, place.waiting.shared_by, state, log)
+        pop, grant = log
         records = items.reshape(-1, blocks_of(pes), ITEM_WIDTH)[record_of].astype(np.int64)
         service, missed = (
             records[:, :, i : i + LANES].reshape(n, -1)[:, :pes] for i in (SERVICE, MISSED)
         )
+        free = np.append(1, state.broadcast[:-1]) + 1 + gaps
         blocked_by = np.full(n, -1, dtype=np.int64)
         stalled = np.flatnonzero(state.broadcast > free)
         blocked_by[stalled] = pop[stalled - (rules.queue_depth - 1)].argmax(axis=1)
@@ -161,7 +147,7 @@ class PeArray:
 
     def _records(self, columns: Any, place: Workplace) -> tuple[Any, Any]:
         """Item records with their waits for rows, and which of them each item has."""
-        plan, waiting, scratch, _ = place
+        plan, waiting, scratch = place[:3]
         if not waiting.sram_latency:
             return plan.items, columns
         item_service(
@@ -174,16 +160,7 @@ class PeArray:
             scratch.waited,
             np.zeros_like(scratch.ready),
         )
-        return scratch.waited, scratch.in_order[: columns.size]
-
-    def _sum_items(self, place: Workplace, column_counts: Any) -> Any:
-        """Entries, padding and service, int64[3, P], of columns broadcast so often."""
-        most = int(column_counts.sum()) * place.largest_item
-        dtype = np.int32 if most <= np.iinfo(np.int32).max else np.int64
-        total = aligned((blocks_of(self.pes), ITEM_WIDTH), dtype)
-        sum_items(place.plan.items, column_counts, total)
-        parts = total.reshape(-1, 3, LANES).swapaxes(0, 1).reshape(3, -1)
-        return parts[:, : self.pes].astype(np.int64)
+        return scratch.waited, scratch.order[2, : columns.size]
 
 
 def _active(values: Any) -> Any:

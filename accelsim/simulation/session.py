@@ -83,6 +83,11 @@ class Placed(NamedTuple):
     tensors: Tensors
     memories: Memories
 
+    @property
+    def uses_dram(self) -> bool:
+        """Whether anything comes from DRAM or goes there."""
+        return bool(self.memories.streamed or self.memories.blocked or self.tensors.in_dram)
+
 
 class Session:
     """One network and its inputs, ready to run on any machine.
@@ -132,6 +137,8 @@ class Session:
             notes += more
         technology(machine.technology), dram(machine.dram)  # wrong names are found before long work
         placed = self.place(machine)
+        if placed.uses_dram:
+            _ = dram(machine.dram).energy_pj_per_bit  # some kinds have none
         flow = self._values(machine, progress)
         runs = []
         for layer in self.network.layers:

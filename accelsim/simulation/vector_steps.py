@@ -25,7 +25,7 @@ def vector_results(
     """One result per step that the vector unit works on, for all examples together."""
     results = []
     for step in flow.steps:
-        given = [flow.shapes[name] for name in step.inputs]
+        given = [flow.shapes[name] for name in dict.fromkeys(step.inputs)]
         work = vector_work(step.op, given, flow.shapes[step.name])
         traffic = step_traffic(flow, tensors, step)
         if not work.operations and not sum(traffic):

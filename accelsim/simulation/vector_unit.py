@@ -35,6 +35,8 @@ from accelsim.simulation.arithmetic import (
 
 Array = Any
 FIRST = 1  # the first axis of an example: axis 0 counts examples
+# No warning where values go beyond float32: choosing their format is an error.
+BEYOND_FLOAT32 = np.errstate(over="ignore", invalid="ignore")
 
 
 def function(op: Activate) -> Callable[[Array], Array]:
@@ -66,10 +68,11 @@ def look_up(
     return quantize(table(raw * 2.0**-frac_bits), to, bits)
 
 
+@BEYOND_FLOAT32
 def activate(op: Activate, value: Value, name: str, formats: Formats) -> Value:
     """A function of each value; a ReLU keeps the format."""
     if op.function == "relu":
-        return relu(value)
+        return _unsaturated(relu(value))
     table = function(op)
     values = table(value.values.astype(np.float64)).astype(np.float32)
     frac = formats.of(name, magnitude(values))
@@ -83,6 +86,7 @@ def relu(value: Value) -> Value:
     return Value(np.maximum(value.values, 0), value.fixed._replace(raw=raw))
 
 
+@BEYOND_FLOAT32
 def elementwise(op: Elementwise, given: Sequence[Value], name: str, formats: Formats) -> Value:
     """Two tensors value by value."""
     one, other = (item.values for item in _aligned(given))
@@ -113,6 +117,7 @@ def _aligned(given: Sequence[Value]) -> list[Value]:
     ]
 
 
+@BEYOND_FLOAT32
 def affine(op: Affine, value: Value, constants: Any, name: str, formats: Formats) -> Value:
     """``x * scale + shift`` per channel; the product is rounded, the sum saturates."""
     shape = (-1, *(1,) * (value.values.ndim - 2))
@@ -165,23 +170,26 @@ def _windows(op: Pool, values: Array, fill: Any, join: Callable[..., Array]) -> 
 
 def _counts(op: Pool, shape: tuple[int, ...]) -> Array:
     """int64: values that each window of an average counts (never beyond the stated padding)."""
-    _, height, width = image_shape(shape)
-    ones = np.ones((1, 1, height, width), dtype=np.int64)
-    if op.count_padding:
-        top, left, bottom, right = op.padding
-        ones = np.pad(ones, [(0, 0), (0, 0), (top, bottom), (left, right)], constant_values=1)
-        op = op.model_copy(update={"padding": (0, 0, 0, 0)})
-    counts = _windows(op, ones, 0, np.add)
-    return counts if len(shape) == 3 else counts[:, :, 0]
+    _, *sizes = image_shape(shape)
+    counted = []
+    for axis, places in enumerate(window_places(op, *sizes)):
+        before, after = (op.padding[axis], op.padding[axis + 2]) if op.count_padding else (0, 0)
+        starts = np.arange(places) * op.stride[axis] - op.padding[axis]
+        taps = starts[:, None] + np.arange(op.kernel[axis])
+        counted.append(np.count_nonzero((taps >= -before) & (taps < sizes[axis] + after), axis=1))
+    counts = np.multiply.outer(*counted)
+    return counts if len(shape) == 3 else counts[0]
 
 
+@BEYOND_FLOAT32
 def reduce(op: Reduce, value: Value, name: str, formats: Formats) -> Value:
     """Mean (rounded half up), sum (saturated) or maximum over axes; only a sum changes the format."""
     axes = tuple(axis + FIRST for axis in op.axes)
     values, fixed = value
     if op.function == "max":
+        most = values.max(axis=axes, keepdims=op.keep)
         raw = fixed.raw.max(axis=axes, keepdims=op.keep)
-        return _never_bare(Value(values.max(axis=axes, keepdims=op.keep), fixed._replace(raw=raw)))
+        return _unsaturated(_never_bare(Value(most, fixed._replace(raw=raw))))
     total = values.sum(axis=axes, keepdims=op.keep, dtype=np.float64)
     raw = fixed.raw.sum(axis=axes, keepdims=op.keep)
     if op.function == "mean":
@@ -189,9 +197,15 @@ def reduce(op: Reduce, value: Value, name: str, formats: Formats) -> Value:
         mean = (total / count).astype(np.float32)
         rounded = fixed._replace(raw=mean_half_up(raw, count), saturated=0)
         return _never_bare(Value(mean, rounded))
-    frac = formats.of(name, magnitude(total))
+    sums = total.astype(np.float32)
+    frac = formats.of(name, magnitude(sums))
     summed = saturate(shifted(raw, fixed.frac_bits - frac), frac, formats.bits)
-    return _never_bare(Value(total.astype(np.float32), summed))
+    return _never_bare(Value(sums, summed))
+
+
+def _unsaturated(value: Value) -> Value:
+    """What saturated in the step before is no matter of this one."""
+    return value._replace(fixed=value.fixed._replace(saturated=0))
 
 
 def _never_bare(value: Value) -> Value:

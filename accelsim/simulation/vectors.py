@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
+from accelsim.hardware.tensors import words_under_windows
 from accelsim.kernels.patches import gather_patches
 from accelsim.network.graph import Convolution
 from accelsim.network.shapes import image_shape, window_places
@@ -118,15 +119,7 @@ class Patches:
 
     def words_read(self) -> int:
         """See `Vectors`."""
-        _, channels, *sizes = self.values.shape
-        return int(channels) * math.prod(self._places_inside(axis, sizes[axis]) for axis in (0, 1))
-
-    def _places_inside(self, axis: int, size: int) -> int:
-        """Places of the kernel along an axis that lie inside the image, over all output places."""
-        op = self.op
-        starts = np.arange(self.places[axis]) * op.stride[axis] - op.padding[axis]
-        taps = starts[:, None] + np.arange(op.kernel[axis]) * op.dilation[axis]
-        return int(np.count_nonzero((taps >= 0) & (taps < size)))
+        return words_under_windows(self.op, self.values.shape[1:])
 
 
 def room_for(vectors: Vectors, n_out: int, dtype: Any) -> Array:

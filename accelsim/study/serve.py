@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
@@ -21,7 +22,7 @@ from accelsim.simulation.system.result import PERCENTILES, ServingResult
 from accelsim.simulation.system.stages import Arrangement, System, build_system
 from accelsim.simulation.system.work import network_work
 from accelsim.study.arrivals import MAX_REQUESTS, TraceLike, poisson_ps, trace_ps
-from accelsim.study.queueing import md1_wait, tandem_latency
+from accelsim.study.queueing import tandem_latency
 from accelsim.validation import closest
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 REQUESTS = 10_000
 MAX_CHIPS = 1024
+MAX_BATCH = 4096
 LOADS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
-SETTLED_BATCHES = 20  # per chip: a system without chance repeats itself long before
+SETTLED_BATCHES = 20  # per chip in a row: without chance, a system repeats itself long before
 
 
 def serve(
@@ -73,51 +75,54 @@ def serve(
     Raises InputError or one of its kinds.
     """
     machine = accelerator(hardware, **overrides)
-    _check_choice("arrivals", arrivals, Arrivals)
-    _check_choice("arrangement", arrangement, Arrangement)
-    batch = _whole("batch", batch, MAX_REQUESTS)
-    chips = _whole("chips", chips, MAX_CHIPS)
-    timeout_us = _number("batch_timeout_us", batch_timeout_us, 0.0)
-    default_clients = batch * chips * (2 if arrangement == "pipelined" else 1)
     settings = {
-        "arrivals": arrivals,
+        "arrivals": _choice("arrivals", arrivals, Arrivals),
         "rate_per_s": rate_per_s,
-        "clients": clients or default_clients if arrivals == "closed" else None,
-        "batch": batch,
-        "batch_timeout_us": timeout_us,
-        "chips": chips,
-        "arrangement": arrangement,
+        "clients": clients,
+        "batch": _whole("batch", batch, MAX_BATCH),
+        "batch_timeout_us": _number("batch_timeout_us", batch_timeout_us, 0.0),
+        "chips": _whole("chips", chips, MAX_CHIPS),
+        "arrangement": _choice("arrangement", arrangement, Arrangement),
+        "link": link_kind,
+        "link_gbyte_per_s": link_gbyte_per_s,
         "seed": seed,
     }
+    table = _link(link_kind, link_gbyte_per_s)
     session = open_session(network, activations, machine, seed=seed)
-    traffic = _traffic(settings, clients, trace, requests)
+    traffic = _traffic(settings, trace, requests)
     result = session.run(machine)
     system = build_system(
         network_work(result),
-        _link(link_kind, link_gbyte_per_s),
+        table,
         arrangement=arrangement,
         chips=chips,
         batch=batch,
-        batch_timeout_ps=round(1e6 * timeout_us),
+        batch_timeout_ps=round(1e6 * batch_timeout_us),
     )
-    served = _serve(system, traffic, settings, progress)
-    notes = result.notes + _notes(served)
-    provenance = result.provenance | {"simpy": version("simpy"), "serving": settings}
-    return ServingResult(
-        system, served.counted, settings, served.capacity_per_s, served.offered_per_s,
-        notes, provenance,
-    )  # fmt: skip
+    served = ServingResult(
+        system=system,
+        counted=run_system(system, traffic, progress),
+        settings=settings,
+        capacity_per_s=capacity_per_s(system),
+        offered_per_s=_offered_per_s(traffic),
+        provenance=result.provenance | {"simpy": version("simpy"), "serving": settings},
+    )
+    return replace(served, notes=result.notes + _notes(served))
 
 
 def capacity_per_s(system: System) -> float:
     """Throughput when there is always something to do, in full batches, once it has settled."""
-    groups = SETTLED_BATCHES * system.chips
+    if system.arrangement == "replicated":  # chips that share nothing
+        return system.chips * _capacity_per_s(system._replace(chips=1))
+    return _capacity_per_s(system)
+
+
+def _capacity_per_s(system: System) -> float:
+    batches = SETTLED_BATCHES * system.chips
     clients = 2 * system.batch * system.chips
-    counted = run_system(system, ClosedLoop(clients, 2 * groups * system.batch))
-    ends = np.sort(counted.end_ps)
-    # Replicated chips end at the same time: count from the end of one round to that of another.
-    first, last = groups - 1, 2 * groups - 1
-    return float(1e12 * (last - first) * system.batch / (ends[last] - ends[first]))
+    counted = run_system(system, ClosedLoop(clients, 2 * batches * system.batch))
+    span_ps = counted.end_ps[2 * batches - 1] - counted.end_ps[batches - 1]
+    return float(1e12 * batches * system.batch / span_ps)
 
 
 def load_curve(
@@ -175,23 +180,16 @@ def theory_latency_us(system: System, rate_per_s: float) -> float:
     return tandem_latency(1e-6 * rate_per_s * max(services), services)
 
 
-def _serve(
-    system: System, traffic: Traffic, settings: dict[str, Any], progress: Progress | None
-) -> ServingResult:
-    offered = None
-    if isinstance(traffic, OpenLoop) and traffic.times_ps[-1] > traffic.times_ps[0]:
-        span_ps = traffic.times_ps[-1] - traffic.times_ps[0]
-        offered = 1e12 * (len(traffic.times_ps) - 1) / span_ps
-    counted = run_system(system, traffic, progress)
-    return ServingResult(system, counted, settings, capacity_per_s(system), offered)
+def _offered_per_s(traffic: Traffic) -> float | None:
+    if isinstance(traffic, ClosedLoop) or traffic.times_ps[-1] == traffic.times_ps[0]:
+        return None
+    return 1e12 * (len(traffic.times_ps) - 1) / (traffic.times_ps[-1] - traffic.times_ps[0])
 
 
-def _traffic(
-    settings: dict[str, Any], clients: int | None, trace: TraceLike | None, requests: int | None
-) -> Traffic:
-    """What was asked for, and nothing that belongs to other arrivals."""
-    arrivals, rate = settings["arrivals"], settings["rate_per_s"]
-    given = {"rate_per_s": rate, "trace": trace, "clients": clients}
+def _traffic(settings: dict[str, Any], trace: TraceLike | None, requests: int | None) -> Traffic:
+    """What was asked for, and nothing that belongs to other arrivals; fills `settings` in."""
+    arrivals = settings["arrivals"]
+    given = {name: settings[name] for name in ("rate_per_s", "clients")} | {"trace": trace}
     wanted = {"poisson": "rate_per_s", "trace": "trace", "closed": "clients"}[arrivals]
     for name, value in given.items():
         if value is not None and name != wanted:
@@ -199,12 +197,15 @@ def _traffic(
     if arrivals != "closed" and given[wanted] is None:
         raise InputError(f"arrivals={arrivals}: needs {wanted}: give it")
     count = _whole("requests", REQUESTS if requests is None else requests, MAX_REQUESTS)
-    if arrivals == "poisson":
-        settings["rate_per_s"] = _number("rate_per_s", rate, 0.0, above=True)
-        return OpenLoop(poisson_ps(settings["rate_per_s"], count, settings["seed"]))
     if trace is not None:
         times = trace_ps(trace)
         return OpenLoop(times if requests is None else times[:count])
+    if arrivals == "poisson":
+        settings["rate_per_s"] = _number("rate_per_s", settings["rate_per_s"], 0.0, above=True)
+        return OpenLoop(poisson_ps(settings["rate_per_s"], count, settings["seed"]))
+    if settings["clients"] is None:
+        rounds = 2 if settings["arrangement"] == "pipelined" else 1
+        settings["clients"] = rounds * settings["batch"] * settings["chips"]
     return ClosedLoop(_whole("clients", settings["clients"], MAX_REQUESTS), count)
 
 
@@ -235,12 +236,13 @@ def _notes(served: ServingResult) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _check_choice(field: str, value: object, choices: Any) -> None:
+def _choice(field: str, value: str, choices: Any) -> str:
     known = list(get_args(choices))
     if value not in known:
         raise InputError(
             f"{field}='{value}': no such choice{closest(str(value), known, 'choices')}"
         )
+    return value
 
 
 def _whole(field: str, value: object, most: int) -> int:
@@ -255,6 +257,3 @@ def _number(field: str, value: object, least: float, *, above: bool = False) -> 
         words = "greater than" if above else "of at least"
         raise InputError(f"{field}={value!r}: give a number {words} {least:g}")
     return number
-
-
-__all__ = ["capacity_per_s", "load_curve", "md1_wait", "serve", "theory_latency_us"]

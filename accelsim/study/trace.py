@@ -21,8 +21,8 @@ from accelsim.validation import closest
 if TYPE_CHECKING:
     import pandas as pd
 
-# Broadcasts x PEs, over all traced layers: about 100 bytes each while they are looked at.
-MAX_ITEMS = 2**25
+# Broadcasts x PEs, over all traced layers: about 250 bytes each while they are looked at.
+MAX_ITEMS = 2**23
 
 
 @dataclass(frozen=True, eq=False)

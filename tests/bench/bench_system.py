@@ -42,11 +42,11 @@ CASES = {
 def test_a_million_requests(network, case):
     """Poisson arrivals at 80 % of the capacity."""
     capacity = serve(network, requests=10, **CASES[case]).capacity_per_s
-    start = time.perf_counter()
+    start = time.process_time()  # of one core, whatever else runs
     served = serve(
         network, arrivals="poisson", rate_per_s=0.8 * capacity, requests=MILLION, **CASES[case]
     )
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     print(f"\n{case}: {MILLION:,} requests in {seconds:.1f} s, {seconds:.1f} us each")
     assert served.figures["requests"] == MILLION
     assert seconds <= MOST_SECONDS

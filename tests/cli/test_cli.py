@@ -21,7 +21,7 @@ import accelsim
 from accelsim import cli
 from accelsim.simulation.session import Session
 
-COMMANDS = ("compress", "inspect", "simulate", "compare", "sweep", "measure", "demo")
+COMMANDS = cli.COMMANDS
 MAIN = [sys.executable, "-c", "from accelsim.cli import main; main()"]
 REFERENCE = next(
     r for r in reference_rows() if r.recipe and r.pes == 32 and r.recipe["n_out"] < 500

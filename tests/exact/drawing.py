@@ -23,6 +23,7 @@ T = TypeVar("T")
 Choose = Callable[[Sequence[T]], T]
 
 BIAS_KINDS = ("none", "coded", "exact")
+SIZES = range(1, 41)
 DESIGNS = ("bit_serial", "one_symbol", "pair", "two_level", "multi_symbol")
 
 
@@ -66,13 +67,14 @@ def seeded(seed: int) -> Choose[Any]:
 
 def draw_case(
     choose: Choose[Any],
-    max_size: int = 40,
+    n_outs: Sequence[int] = SIZES,
+    n_ins: Sequence[int] = SIZES,
     max_code_bits: int = 8,
     max_scale: int = 0,
     bias_kinds: Sequence[str] = BIAS_KINDS,
 ) -> Case:
     """Any density, columns and rows without weights, no or all inputs active, any kind of bias."""
-    n_out, n_in = choose(range(1, max_size + 1)), choose(range(1, max_size + 1))
+    n_out, n_in = choose(n_outs), choose(n_ins)
     densities = [1.0, 0.6, 0.3, 0.1, 0.02, 0.0]
     weight_density, activation_density = choose(densities), choose(densities)
     empty_columns, empty_rows = choose([False, True]), choose([False, True])

@@ -7,16 +7,19 @@ as they are, and their shapes are worked out anew.
 |---|---|
 | `words` | fixed-point words, one at a time |
 | `windows` | where the windows of convolutions and poolings stand |
-| `interpreter` | every operation of a graph but the cells, word by word |
-| `cells` | recurrent cells, word by word |
-| `formats` | the fraction bits that the documents ask for, from another float32 run |
+| `cells` | recurrent cells: the table, and what it is in words |
+| `interpreter` | every operation of a graph, word by word |
+| `formats` | the fraction bits that the documents ask for, from another float run |
 | `onnx_twin` | the same network for ONNX Runtime |
 | `drawing` | random networks that cover every operation |
+| `comparing` | all tensors of a network as the simulator computes them |
 """
 
+from network_model.comparing import all_tensors, with_outputs
 from network_model.drawing import KINDS, Drawn, draw_network
+from network_model.formats import expected_formats
 from network_model.interpreter import FixedRun, run_fixed
-
+from network_model.onnx_twin import run_onnx
 from network_model.words import Words, most_frac_bits
 
 __all__ = [
@@ -24,8 +27,11 @@ __all__ = [
     "Drawn",
     "FixedRun",
     "Words",
+    "all_tensors",
     "draw_network",
+    "expected_formats",
     "most_frac_bits",
     "run_fixed",
     "run_onnx",
+    "with_outputs",
 ]

@@ -1,4 +1,7 @@
-"""Recurrent cells, word by word: the table and the rules of docs/machine.md, one hidden unit at a time."""
+"""Recurrent cells as the table of docs/machine.md has them, one hidden unit at a time.
+
+`Cells` is the table; `WordCells` computes it in the machine's words.
+"""
 
 import math
 from collections.abc import Callable
@@ -10,74 +13,54 @@ import numpy as np
 from accelsim.network.graph import Recurrent
 from network_model.words import Words, nearest_even, shifted
 
-
-class Word(NamedTuple):
-    """raw times 2**-frac."""
-
-    raw: int
-    frac: int
+Number = Any
+KINDS_OF_NUMBERS = ("gates", "cell", "state", "gate value")
 
 
 @dataclass
 class Cells:
     """A recurrent step: `h`, `c` of a time step from those before it, and the gate inputs.
 
-    frac: fraction bits of gates, cell, state, gate value; product: of a layer's matrix and a vector,
-    with its format; keep: cuts a value to a word
+    Subclasses say what numbers are, and how they are added, multiplied and looked up; `kind` is one of
+    `KINDS_OF_NUMBERS`. peepholes: of gates i, f, o
     """
 
     op: Recurrent
-    frac: dict[str, int]
-    bits: int
-    product: Callable[[str, list[int], int], tuple[list[int], int]]
-    keep: Callable[[int], int]
-    peepholes: list[Words]
-    n_state: int
+    peepholes: list[list[Number]]
 
-    def add(self, one: Word, other: Word, kind: str) -> Word:
-        to = self.frac[kind]
-        return Word(self.keep(shifted(*one, to) + shifted(*other, to)), to)
+    def add(self, one: Number, other: Number, kind: str) -> Number:
+        raise NotImplementedError
 
-    def multiply(self, one: Word, other: Word, kind: str) -> Word:
-        to = self.frac[kind]
-        return Word(self.keep(shifted(one.raw * other.raw, one.frac + other.frac, to)), to)
+    def multiply(self, one: Number, other: Number, kind: str) -> Number:
+        raise NotImplementedError
 
-    def table(self, function: Callable[[float], float], x: Word) -> Word:
-        to = self.frac["gate value"]
-        return Word(nearest_even(function(x.raw * 2.0**-x.frac), to, self.bits), to)
+    def s(self, x: Number) -> Number:
+        raise NotImplementedError
 
-    def s(self, x: Word) -> Word:
-        return self.table(_sigmoid, x)
+    def tanh(self, x: Number) -> Number:
+        raise NotImplementedError
 
-    def tanh(self, x: Word) -> Word:
-        return self.table(math.tanh, x)
+    def relu(self, x: Number) -> Number:
+        raise NotImplementedError
 
-    def one_minus(self, x: Word) -> Word:
-        to = self.frac["gate value"]
-        return Word(self.keep(2**to - x.raw), to)
+    def one_minus(self, x: Number) -> Number:
+        raise NotImplementedError
 
-    def times(self, layer: str, vector: list[Word]) -> list[Word]:
-        (frac,) = {word.frac for word in vector}
-        raw, to = self.product(layer, [word.raw for word in vector], frac)
-        return [Word(value, to) for value in raw]
+    def times(self, layer: str, vector: list[Number]) -> list[Number]:
+        """A layer's matrix times a vector."""
+        raise NotImplementedError
 
-    def peephole(self, gate: int, unit: int) -> Word:
-        constant = self.peepholes[gate]
-        return Word(constant.raw[unit], constant.frac)
-
-    def initial(self, given: list[Words], kind: str, size: int) -> list[Word]:
-        """A given state comes to the format of states."""
-        to = self.frac[kind]
-        if not given:
-            return [Word(0, to)] * size
-        return [Word(self.keep(shifted(raw, given[0].frac, to)), to) for raw in given[0].raw]
-
-    def gate(self, x: list[Word], which: int, unit: int) -> Word:
+    def gate(self, x: list[Number], which: int, unit: int) -> Number:
         return x[which * self.op.hidden + unit]
+
+    def peephole(self, gate: int, unit: int) -> Number:
+        return self.peepholes[gate][unit]
 
     # --- one time step ---
 
-    def lstm(self, x: list[Word], h: list[Word], c: list[Word]) -> tuple[list[Word], list[Word]]:
+    def lstm(
+        self, x: list[Number], h: list[Number], c: list[Number]
+    ) -> tuple[list[Number], list[Number]]:
         product = self.times(self.op.matrices[0], h)
         new_c, new_h = [], []
         for k in range(self.op.hidden):
@@ -99,7 +82,9 @@ class Cells:
             new_h = self.times(self.op.matrices[1], new_h)
         return new_h, new_c
 
-    def gru(self, x: list[Word], h: list[Word], c: list[Word]) -> tuple[list[Word], list[Word]]:
+    def gru(
+        self, x: list[Number], h: list[Number], c: list[Number]
+    ) -> tuple[list[Number], list[Number]]:
         units = range(self.op.hidden)
         product = self.times(self.op.matrices[0], h)
         r, z = (
@@ -122,14 +107,18 @@ class Cells:
             new_h.append(self.add(fresh, self.multiply(z[k], h[k], "state"), "state"))
         return new_h, c
 
-    def rnn(self, x: list[Word], h: list[Word], c: list[Word]) -> tuple[list[Word], list[Word]]:
+    def rnn(
+        self, x: list[Number], h: list[Number], c: list[Number]
+    ) -> tuple[list[Number], list[Number]]:
         product = self.times(self.op.matrices[0], h)
         sums = [self.add(one, other, "gates") for one, other in zip(x, product, strict=True)]
         if self.op.function == "tanh":
             return [self.tanh(total) for total in sums], c
-        return [total._replace(raw=max(total.raw, 0)) for total in sums], c
+        return [self.relu(total) for total in sums], c
 
-    def qrnn(self, x: list[Word], h: list[Word], c: list[Word]) -> tuple[list[Word], list[Word]]:
+    def qrnn(
+        self, x: list[Number], _h: list[Number], c: list[Number]
+    ) -> tuple[list[Number], list[Number]]:
         new_h, new_c = [], []
         for k in range(self.op.hidden):
             z, f, o = (self.gate(x, gate, k) for gate in range(3))
@@ -139,23 +128,93 @@ class Cells:
             new_h.append(self.multiply(self.s(o), new_c[k], "state"))
         return new_h, new_c
 
-
-def run_cell(cells: Cells, given: list[Words]) -> Words:
-    """All time steps: gate inputs [time, gates * hidden], then given states, to [time, n_state]."""
-    op = cells.op
-    x = given[0]
-    times = list(range(x.raw.shape[0]))
-    h = cells.initial(given[1:2], "state", cells.n_state)
-    c = cells.initial(given[2:3], "cell", op.hidden)
-    step = getattr(cells, op.cell)
-    states: dict[int, list[Word]] = {}
-    for t in reversed(times) if op.reverse else times:
-        h, c = step([Word(raw, x.frac) for raw in x.raw[t]], h, c)
-        states[t] = h
-    raw = np.array([[word.raw for word in states[t]] for t in times], dtype=object)
-    (frac,) = {word.frac for t in times for word in states[t]}
-    return Words(raw, frac)
+    def run(
+        self, x: list[list[Number]], h: list[Number], c: list[Number]
+    ) -> list[tuple[list[Number], list[Number]]]:
+        """States and cell states of all time steps, in the order of time; x: gate inputs."""
+        step = getattr(self, self.op.cell)
+        times = list(range(len(x)))
+        rows: dict[int, tuple[list[Number], list[Number]]] = {}
+        for t in reversed(times) if self.op.reverse else times:
+            h, c = step(x[t], h, c)
+            rows[t] = h, c
+        return [rows[t] for t in times]
 
 
-def _sigmoid(x: float) -> float:
+class Word(NamedTuple):
+    """raw times 2**-frac."""
+
+    raw: int
+    frac: int
+
+
+@dataclass
+class WordCells(Cells):
+    """In fixed point.
+
+    frac: fraction bits of each kind of number; product: of a layer's matrix and a vector, with its
+    format; keep: cuts a value to a word
+    """
+
+    frac: dict[str, int]
+    bits: int
+    product: Callable[[str, list[int], int], tuple[list[int], int]]
+    keep: Callable[[int], int]
+
+    def add(self, one: Word, other: Word, kind: str) -> Word:
+        to = self.frac[kind]
+        return Word(self.keep(shifted(*one, to) + shifted(*other, to)), to)
+
+    def multiply(self, one: Word, other: Word, kind: str) -> Word:
+        to = self.frac[kind]
+        return Word(self.keep(shifted(one.raw * other.raw, one.frac + other.frac, to)), to)
+
+    def table(self, function: Callable[[float], float], x: Word) -> Word:
+        to = self.frac["gate value"]
+        return Word(nearest_even(function(x.raw * 2.0**-x.frac), to, self.bits), to)
+
+    def s(self, x: Word) -> Word:
+        return self.table(sigmoid, x)
+
+    def tanh(self, x: Word) -> Word:
+        return self.table(math.tanh, x)
+
+    def relu(self, x: Word) -> Word:
+        return Word(max(x.raw, 0), x.frac)
+
+    def one_minus(self, x: Word) -> Word:
+        to = self.frac["gate value"]
+        return Word(self.keep(2**to - x.raw), to)
+
+    def times(self, layer: str, vector: list[Word]) -> list[Word]:
+        raw, frac = self.product(layer, [word.raw for word in vector], vector[0].frac)
+        return [Word(value, frac) for value in raw]
+
+    def initial(self, given: Words, kind: str) -> list[Word]:
+        """A given state comes to the format of states."""
+        to = self.frac[kind]
+        return [Word(self.keep(shifted(raw, given.frac, to)), to) for raw in given.raw]
+
+    def run_words(self, x: Words, h: Words, c: Words) -> Words:
+        """All time steps: gate inputs [time, gates * hidden] and first states to [time, n_state]."""
+        rows = self.run(
+            [[Word(raw, x.frac) for raw in row] for row in x.raw],
+            self.initial(h, "state"),
+            self.initial(c, "cell"),
+        )
+        states = [[*h, *c] if self.op.with_cell else h for h, c in rows]
+        frac = min(word.frac for row in states for word in row)
+        raw = [[shifted(*word, frac) for word in row] for row in states]
+        return Words(np.array(raw, dtype=object), frac)
+
+
+def first_states(op: Recurrent, given: list[Any], zero_h: Any, zero_c: Any) -> tuple[Any, Any]:
+    """State and cell state to begin with; the one state that a `qrnn` has is that of its cells."""
+    if op.cell == "qrnn":
+        return zero_h, [*given, zero_c][0]
+    h, c = [*given, *(zero_h, zero_c)[len(given) :]]
+    return h, c
+
+
+def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))

@@ -29,6 +29,7 @@ from accelsim.network.graph import (
     Transpose,
 )
 from accelsim.network.shapes import Matrix
+from network_model.windows import windows_of
 
 FUNCTIONS = (
     "relu",
@@ -92,7 +93,11 @@ class Drawn(NamedTuple):
 
 
 def draw_network(seed: int, kind: str, *, steps: int = 5, smooth: bool = False) -> Drawn:
-    """A network whose first operation is of that kind; `smooth` keeps roots away from 0."""
+    """A network whose first operation is of that kind.
+
+    smooth: nothing that float32 rounding or another convention blows up: no roots near 0, no windows
+    that ONNX places elsewhere
+    """
     return _Drawing(np.random.default_rng([seed, KINDS.index(kind)]), smooth).draw(kind, steps)
 
 
@@ -110,7 +115,7 @@ class _Drawing:
         self.ended: set[str] = set()
         self.matrix("first", *self.sizes(1, 4), source=self.new_input(self.shape_for(kind)))
         self.kinds.append("fully_connected")
-        self.extend(kind)
+        assert self.extend(kind), f"no tensor fits {kind}"
         for _ in range(int(self.rng.integers(0, steps))):
             self.extend(self.one_of(FOLLOWING))
         graph = self.builder.graph()
@@ -201,8 +206,8 @@ class _Drawing:
 
     # --- steps ---
 
-    def extend(self, kind: str) -> None:
-        """Add an operation of the kind, where it fits the tensors that are there."""
+    def extend(self, kind: str) -> bool:
+        """Add an operation of the kind, if it fits one of the tensors that are there."""
         for _ in range(20):
             before = copy.deepcopy((self.builder, self.layers, self.given))
             try:
@@ -212,9 +217,9 @@ class _Drawing:
             else:
                 if math.prod(self.builder.shapes[name]) <= MOST_VALUES:
                     self.kinds.append(kind)
-                    return
+                    return True
             self.builder, self.layers, self.given = before
-        raise AssertionError(f"no tensor fits {kind}")
+        return False
 
     def add(self, op: Any, *inputs: str, matrices: Any = None) -> str:
         name = f"{op.kind}{len(self.builder.shapes)}"
@@ -295,6 +300,8 @@ class _Drawing:
             ceil=bool(self.rng.random() < 0.5),
             count_padding=bool(self.rng.random() < 0.5),
         )
+        if self.smooth and op.ceil and not _onnx_agrees(op, self.builder.shapes[source]):
+            raise NetworkError("ONNX has more windows")
         return self.add(op, source)
 
     def reduce(self, function: str) -> str:
@@ -421,6 +428,7 @@ class _Drawing:
             function="relu" if variant == "relu" else "tanh",
             peepholes=peepholes,
             reverse=bool(self.rng.random() < 0.3),
+            with_cell=cell == "lstm" and bool(self.rng.random() < 0.3),
         )
         initial = []
         if self.rng.random() < 0.5:
@@ -428,3 +436,13 @@ class _Drawing:
             if cell == "lstm" and self.rng.random() < 0.7:
                 initial.append(self.new_input((hidden,)))
         return self.add(op, x, *initial, matrices=matrices)
+
+
+def _onnx_agrees(op: Pool, shape: tuple[int, ...]) -> bool:
+    """Whether ONNX, which keeps windows that start in the padding behind, takes as many."""
+    windows = windows_of(op, shape)
+    return all(
+        len(axis.starts)
+        == math.ceil((axis.before + axis.size + axis.after - axis.kernel) / axis.stride) + 1
+        for axis in (windows.vertical, windows.horizontal)
+    )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from accelsim.compression.layer import CompressedLayer, CompressedNetwork
+from accelsim.compression.layer import CompressedNetwork
 from accelsim.network.graph import (
     Activate,
     Affine,
@@ -20,9 +20,9 @@ from accelsim.network.graph import (
     Pool,
     Recurrent,
     Reduce,
-    Step,
 )
-from network_model.cells import Cells, run_cell
+from network_model.cells import KINDS_OF_NUMBERS, Word, WordCells, first_states, sigmoid
+from network_model.matrix import Matrix
 from network_model.windows import patch_indices, windows_of
 from network_model.words import (
     Words,
@@ -37,11 +37,17 @@ from network_model.words import (
 
 
 class FixedRun:
-    """What came of one example: all tensors by name, saturated results by layer or step."""
+    """What came of one example: all tensors by name, saturated results by layer or step.
+
+    vectors: what each layer's matrix was multiplied with, by layer; words_read: how many words of these
+    had to be read from a tensor
+    """
 
     def __init__(self) -> None:
         self.tensors: dict[str, Words] = {}
         self.saturated: Counter[str] = Counter()
+        self.vectors: dict[str, list[list[int]]] = {}
+        self.words_read: Counter[str] = Counter()
 
 
 def run_fixed(
@@ -59,14 +65,12 @@ def run_fixed(
 
 
 class _Interpreter:
-    def __init__(
-        self, network: CompressedNetwork, formats: Mapping[str, int], bits: int
-    ) -> None:
+    def __init__(self, network: CompressedNetwork, formats: Mapping[str, int], bits: int) -> None:
         assert network.graph is not None
         self.graph = network.graph
         self.constants, self.formats, self.bits = network.constants, formats, bits
         self.matrices = {
-            layer.name: _Matrix(layer, formats[layer.name], bits) for layer in network.layers
+            layer.name: Matrix(layer, formats[layer.name], bits) for layer in network.layers
         }
         self.seen = FixedRun()
 
@@ -74,47 +78,55 @@ class _Interpreter:
         for name, values in inputs.items():
             self.seen.tensors[name] = to_words(values, self.formats[name], self.bits)
         for step in self.graph.steps:
-            given = [self.seen.tensors[name] for name in step.inputs]
-            self.seen.tensors[step.name] = self.step(step, given)
+            self.now = step.name
+            operation: Callable[..., Words] = getattr(self, step.op.kind)
+            given = (self.seen.tensors[name] for name in step.inputs)
+            self.seen.tensors[step.name] = operation(step.op, *given)
         return self.seen
 
-    def step(self, step: Step, given: list[Words]) -> Words:
-        op: Any = step.op
-        if isinstance(op, Recurrent):
-            return self.recurrent(op, step.name, given)
-        operation: Callable[..., Words] = getattr(self, op.kind)
-        return operation(op, step.name, *given)
-
-    def keep(self, value: int, name: str) -> int:
-        """Cut a value to a word; counted under a name if that changed it."""
+    def keep(self, value: int, layer: str | None = None) -> int:
+        """Cut a value to a word; if that changed it, it counts for the layer or the step."""
         kept = cut(value, self.bits)
-        self.seen.saturated[name] += kept != value
+        self.seen.saturated[layer or self.now] += kept != value
         return kept
 
-    def product(self, layer: str, vector: list[int], frac: int, group: int = 0) -> list[int]:
-        """A matrix, or those rows of it that belong to a group, times a vector."""
-        return self.matrices[layer].times(vector, frac, group, lambda x: self.keep(x, layer))
+    @property
+    def frac(self) -> int:
+        """Fraction bits of the step's format."""
+        return self.formats[self.now]
+
+    def product(self, layer: str, vector: list[int], frac: int) -> list[int]:
+        """A matrix times a vector that stands in a tensor."""
+        self.note_vector(layer, vector, len(vector))
+        return self.matrices[layer].times(vector, frac, lambda x: self.keep(x, layer))
+
+    def note_vector(self, layer: str, vector: list[int], words_read: int) -> None:
+        self.seen.vectors.setdefault(layer, []).append(vector)
+        self.seen.words_read[layer] += words_read
 
     # --- matrices ---
 
-    def fully_connected(self, op: Any, name: str, x: Words) -> Words:
+    def fully_connected(self, op: Any, x: Words) -> Words:
         matrix = self.matrices[op.layer]
         out = np.empty((*x.raw.shape[:-1], matrix.n_out), dtype=object)
         for place in np.ndindex(out.shape[:-1]):
             out[place] = self.product(op.layer, list(x.raw[place]), x.frac)
         return self.activated(Words(out, matrix.frac), op.layer)
 
-    def convolution(self, op: Convolution, name: str, x: Words) -> Words:
+    def convolution(self, op: Convolution, x: Words) -> Words:
         windows = windows_of(op, x.raw.shape)
         matrix = self.matrices[op.layer]
-        matrix.groups = op.groups
         places = []
         for under in windows.under():
             indices = patch_indices(windows, under)
             patch = [0 if index is None else x.raw[index] for index in indices]
+            self.note_vector(op.layer, patch, len(indices) - indices.count(None))
             rows: list[int] = []
             for group, part in enumerate(_parts(patch, op.groups)):
-                rows += self.product(op.layer, part, x.frac, group)
+                share = slice(
+                    group * matrix.n_out // op.groups, (group + 1) * matrix.n_out // op.groups
+                )
+                rows += matrix.times(part, x.frac, lambda x: self.keep(x, op.layer), share)
             places.append(rows)
         by_channel = np.array(places, dtype=object).T
         raw = by_channel.reshape(matrix.n_out, *windows.output_shape)
@@ -124,25 +136,23 @@ class _Interpreter:
         """The activation function that a layer has: the host computes a softmax."""
         return x.map(_relu) if self.matrices[layer].activation == "relu" else x
 
-    def recurrent(self, op: Recurrent, name: str, given: list[Words]) -> Words:
+    def recurrent(self, op: Recurrent, x: Words, *states: Words) -> Words:
         def product(layer: str, vector: list[int], frac: int) -> tuple[list[int], int]:
             return self.product(layer, vector, frac), self.matrices[layer].frac
 
-        cells = Cells(
+        peepholes = [self.constant(constant) for constant in op.peepholes or ()]
+        cells = WordCells(
             op=op,
-            frac={
-                kind: self.formats[f"{name}.{kind}"]
-                for kind in ("gates", "cell", "state", "gate value")
-            },
+            peepholes=[[Word(raw, words.frac) for raw in words.raw] for words in peepholes],
+            frac={kind: self.formats[f"{self.now}.{kind}"] for kind in KINDS_OF_NUMBERS},
             bits=self.bits,
             product=product,
-            keep=lambda value: self.keep(value, name),
-            peepholes=[self.constant(constant) for constant in op.peepholes or ()],
-            n_state=self.matrices[op.matrices[1]].n_out
-            if op.cell == "lstm" and len(op.matrices) == 2
-            else op.hidden,
+            keep=self.keep,
         )
-        return run_cell(cells, given)
+        projects = op.cell == "lstm" and len(op.matrices) == 2
+        n_state = self.matrices[op.matrices[1]].n_out if projects else op.hidden
+        first = first_states(op, states, _zeros(n_state), _zeros(op.hidden))
+        return cells.run_words(x, *first)
 
     def constant(self, name: str) -> Words:
         """A constant in as many fraction bits as it leaves room for."""
@@ -152,18 +162,18 @@ class _Interpreter:
 
     # --- the vector unit ---
 
-    def activation(self, op: Activate, name: str, x: Words) -> Words:
+    def activation(self, op: Activate, x: Words) -> Words:
         if op.function == "relu":
             return x.map(_relu)
-        to = self.formats[name]
+        to = self.frac
 
         def look_up(raw: int) -> int:
             return nearest_even(_function(op, raw * 2.0**-x.frac), to, self.bits)
 
         return Words(each(x.raw, look_up), to)
 
-    def elementwise(self, op: Elementwise, name: str, one: Words, other: Words) -> Words:
-        to = self.formats[name]
+    def elementwise(self, op: Elementwise, one: Words, other: Words) -> Words:
+        to = self.frac
         rank = max(one.raw.ndim, other.raw.ndim)
         a, b = (_with_rank(words.raw, rank) for words in (one, other))
         shape = tuple(max(n, m) for n, m in zip(a.shape, b.shape, strict=True))
@@ -175,27 +185,25 @@ class _Interpreter:
             else:
                 left, right = shifted(left, one.frac, to), shifted(right, other.frac, to)
                 result = left + right if op.function == "add" else left - right
-            out[place] = self.keep(result, name)
+            out[place] = self.keep(result)
         return Words(out, to)
 
-    def affine(self, op: Affine, name: str, x: Words) -> Words:
-        to = self.formats[name]
+    def affine(self, op: Affine, x: Words) -> Words:
+        to = self.frac
         scale, shift = self.constant(op.scale), self.constants[op.shift]
         out = np.empty(x.raw.shape, dtype=object)
         for place in np.ndindex(out.shape):
             channel = place[0]
             product = shifted(x.raw[place] * scale.raw[channel], x.frac + scale.frac, to)
-            out[place] = self.keep(product + nearest_even(shift[channel], to, self.bits), name)
+            out[place] = self.keep(product + nearest_even(shift[channel], to, self.bits))
         return Words(out, to)
 
-    def pool(self, op: Pool, name: str, x: Words) -> Words:
+    def pool(self, op: Pool, x: Words) -> Words:
         windows = windows_of(op, x.raw.shape)
         pooled = []
         for channel, under in itertools.product(range(windows.channels), windows.under()):
             inside = [(y, x) for y, x in under if windows.covers(y, x)]
-            words = [
-                x.raw[(channel, i) if windows.is_flat else (channel, y, i)] for y, i in inside
-            ]
+            words = [x.raw[(channel, i) if windows.is_flat else (channel, y, i)] for y, i in inside]
             if op.mode == "max":
                 pooled.append(max(words))
             else:
@@ -204,8 +212,8 @@ class _Interpreter:
         raw = np.array(pooled, dtype=object).reshape(windows.channels, *windows.output_shape)
         return Words(raw, x.frac)
 
-    def reduce(self, op: Reduce, name: str, x: Words) -> Words:
-        to = self.formats[name] if op.function == "sum" else x.frac
+    def reduce(self, op: Reduce, x: Words) -> Words:
+        to = self.frac if op.function == "sum" else x.frac
         kept = [axis for axis in range(x.raw.ndim) if axis not in op.axes]
         gathered: dict[tuple[int, ...], list[int]] = {}
         for place in np.ndindex(x.raw.shape):
@@ -213,41 +221,41 @@ class _Interpreter:
         shape = [1 if axis in op.axes else size for axis, size in enumerate(x.raw.shape)]
         if not op.keep:
             shape = [x.raw.shape[axis] for axis in kept] or [1]
-        out = [self.reduced(op.function, words, x.frac, to, name) for words in gathered.values()]
+        out = [self.reduced(op.function, words, x.frac, to) for words in gathered.values()]
         return Words(np.array(out, dtype=object).reshape(shape), to)
 
-    def reduced(self, function: str, words: list[int], frac: int, to: int, name: str) -> int:
+    def reduced(self, function: str, words: list[int], frac: int, to: int) -> int:
         if function == "max":
             return max(words)
         if function == "mean":
             return _mean(words, len(words))
-        return self.keep(shifted(sum(words), frac, to), name)
+        return self.keep(shifted(sum(words), frac, to))
 
     # --- rearranging ---
 
-    def concatenate(self, op: Concatenate, name: str, *given: Words) -> Words:
+    def concatenate(self, op: Concatenate, *given: Words) -> Words:
         to = min(words.frac for words in given)
         parts = [
-            each(words.raw, lambda raw, frac=words.frac: self.keep(shifted(raw, frac, to), name))
+            each(words.raw, lambda raw, frac=words.frac: self.keep(shifted(raw, frac, to)))
             for words in given
         ]
         return Words(np.concatenate(parts, axis=op.axis), to)
 
-    def reshape(self, op: Any, name: str, x: Words) -> Words:
+    def reshape(self, op: Any, x: Words) -> Words:
         flat = [x.raw[place] for place in np.ndindex(x.raw.shape)]
         return Words(np.array(flat, dtype=object).reshape(op.shape), x.frac)
 
-    def transpose(self, op: Any, name: str, x: Words) -> Words:
+    def transpose(self, op: Any, x: Words) -> Words:
         out = np.empty([x.raw.shape[axis] for axis in op.axes], dtype=object)
         for place in np.ndindex(x.raw.shape):
             out[tuple(place[axis] for axis in op.axes)] = x.raw[place]
         return Words(out, x.frac)
 
-    def slice(self, op: Any, name: str, x: Words) -> Words:
+    def slice(self, op: Any, x: Words) -> Words:
         chosen = range(x.raw.shape[op.axis])[op.start : op.stop : op.step]
         return Words(np.stack([x.raw.take(i, axis=op.axis) for i in chosen], op.axis), x.frac)
 
-    def pad(self, op: Pad, name: str, x: Words) -> Words:
+    def pad(self, op: Pad, x: Words) -> Words:
         sizes = x.raw.shape
         grown = [a + n + b for a, n, b in zip(op.before, sizes, op.after, strict=True)]
         out = np.empty(grown, dtype=object)
@@ -259,71 +267,28 @@ class _Interpreter:
             out[place] = x.raw[source] if inside else 0
         return Words(out, x.frac)
 
-    def softmax(self, op: Any, name: str, x: Words) -> Words:
+    def softmax(self, _op: Any, x: Words) -> Words:
+        """The host computes it, in floating point."""
         return x
-
-
-class _Matrix:
-    """A compressed layer's codes, row by row, and its words."""
-
-    def __init__(self, layer: CompressedLayer, frac: int, bits: int) -> None:
-        self.n_out, self.frac, self.bits = layer.n_out, frac, bits
-        self.activation, self.bias, self.bias_coded = layer.activation, layer.bias, layer.bias_coded
-        self.groups = 1
-        self.weight_frac = most_frac_bits(np.abs(layer.codebook).max(), bits)
-        self.codebook = [nearest_even(value, self.weight_frac, bits) for value in layer.codebook]
-        self.rows: list[dict[int, int]] = [{} for _ in range(layer.n_out)]  # code by column
-        pointers = layer.sparse.col_ptr
-        for column in range(len(pointers) - 1):
-            for entry in range(pointers[column], pointers[column + 1]):
-                code = int(layer.sparse.codes[entry])
-                self.rows[int(layer.sparse.rows[entry])][column] = code
-
-    def times(
-        self, vector: list[int], frac: int, group: int, keep: Callable[[int], int]
-    ) -> list[int]:
-        share = self.n_out // self.groups
-        activations = [*vector, 2**frac] if self.bias_coded else vector
-        return [
-            self.row(row, activations, frac, keep)
-            for row in range(group * share, (group + 1) * share)
-        ]
-
-    def row(self, row: int, activations: list[int], frac: int, keep: Callable[[int], int]) -> int:
-        accumulator = 0
-        for column, activation in enumerate(activations):
-            if column in self.rows[row] and activation != 0:
-                weight = self.codebook[self.rows[row][column]]
-                product = shifted(weight * activation, frac + self.weight_frac, self.frac)
-                accumulator = keep(accumulator + product)
-        if self.bias is not None:
-            bias = nearest_even(self.bias[row], self.frac, self.bits)
-            accumulator = keep(accumulator + bias)
-        return accumulator
 
 
 def _function(op: Activate, x: float) -> float:
     """An activation function, in double precision."""
-    if op.function == "leaky_relu":
-        return x if x >= 0 else op.alpha * x
-    if op.function == "clip":
-        return min(max(x, op.alpha), op.beta)
-    if op.function == "sigmoid":
-        return sigmoid(x)
-    if op.function == "hard_sigmoid":
-        return min(max(op.alpha * x + op.beta, 0.0), 1.0)
-    if op.function == "hard_swish":
-        return x * min(max(x / 6 + 0.5, 0.0), 1.0)
-    if op.function == "sqrt":
-        return math.sqrt(max(x, 0.0))
-    if op.function == "square":
-        return x * x
-    assert op.function == "tanh"
-    return math.tanh(x)
+    functions: dict[str, Callable[[], float]] = {
+        "leaky_relu": lambda: x if x >= 0 else op.alpha * x,
+        "clip": lambda: min(max(x, op.alpha), op.beta),
+        "sigmoid": lambda: sigmoid(x),
+        "hard_sigmoid": lambda: min(max(op.alpha * x + op.beta, 0.0), 1.0),
+        "hard_swish": lambda: x * min(max(x / 6 + 0.5, 0.0), 1.0),
+        "sqrt": lambda: math.sqrt(max(x, 0.0)),
+        "square": lambda: x * x,
+        "tanh": lambda: math.tanh(x),
+    }
+    return functions[op.function]()
 
 
-def sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+def _zeros(size: int) -> Words:
+    return Words(np.array([0] * size, dtype=object), 0)
 
 
 def _relu(raw: int) -> int:

@@ -10,7 +10,7 @@ from exact.agreement import (
     stored_bits,
     surviving,
 )
-from exact.drawing import BIAS_KINDS, Case, draw_case, draw_machine, has_words_for_all, twin_of
+from exact.drawing import Case, draw_case, draw_machine, has_words_for_all, twin_of
 from exact.stepped import (
     PIPELINE_DRAIN_CYCLES,
     Layer,
@@ -29,6 +29,7 @@ from accelsim.hardware.accelerator import accelerator
 from accelsim.hardware.decoders import HuffmanDecoder, column_bit_addresses
 from accelsim.hardware.interleave import interleave
 
+SMALL = range(1, 17)
 QUIET = settings(
     deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
@@ -40,8 +41,8 @@ def chooser(draw):
 
 
 @st.composite
-def cases(draw, max_size=40, max_code_bits=8, max_scale=0, bias_kinds=BIAS_KINDS) -> Case:
-    return draw_case(chooser(draw), max_size, max_code_bits, max_scale, bias_kinds)
+def cases(draw, **kinds) -> Case:
+    return draw_case(chooser(draw), **kinds)
 
 
 def drawn_machine(data, case, **wanted):
@@ -50,7 +51,7 @@ def drawn_machine(data, case, **wanted):
     return machine
 
 
-@settings(QUIET, max_examples=200)
+@settings(QUIET, max_examples=150)
 @given(data=st.data())
 def test_fixed_entries_meet_the_stepped_machine(data):
     case = data.draw(cases())
@@ -58,14 +59,14 @@ def test_fixed_entries_meet_the_stepped_machine(data):
 
 
 @pytest.mark.parametrize("placement", ["inline", "shared", "load"])
-@settings(QUIET, max_examples=150)
+@settings(QUIET, max_examples=120)
 @given(data=st.data())
 def test_huffman_streams_meet_the_stepped_machine(placement, data):
     case = data.draw(cases())
     check(case, drawn_machine(data, case, decoder="huffman", decoder_placement=placement))
 
 
-@settings(QUIET, max_examples=150)
+@settings(QUIET, max_examples=100)
 @given(data=st.data())
 def test_dense_words_meet_the_stepped_machine(data):
     case = data.draw(cases())
@@ -73,7 +74,7 @@ def test_dense_words_meet_the_stepped_machine(data):
 
 
 @pytest.mark.parametrize("decoder", ["fixed", "huffman", "dense"])
-@settings(QUIET, max_examples=60)
+@settings(QUIET, max_examples=40)
 @given(data=st.data())
 def test_words_wider_than_a_row_take_a_cycle_per_row(decoder, data):
     """Exact bias words of 16 and 32 bits, and dense ones, in rows of 8 to 15."""
@@ -224,7 +225,7 @@ def check_fixed_point(case: Case, bits: int, given_frac: int | None) -> bool:
 
 @settings(QUIET, max_examples=200)
 @given(
-    case=cases(max_size=16, max_scale=20),
+    case=cases(n_outs=SMALL, n_ins=SMALL, max_scale=20),
     bits=st.sampled_from([16, 32]),
     given_frac=st.none() | st.integers(0, 30),
 )
@@ -233,7 +234,11 @@ def test_fixed_point_outputs_are_equal_bit_for_bit(case, bits, given_frac):
 
 
 @settings(QUIET, max_examples=150)
-@given(case=cases(max_size=16), bits=st.sampled_from([16, 32]), too_many=st.integers(0, 6))
+@given(
+    case=cases(n_outs=SMALL, n_ins=SMALL),
+    bits=st.sampled_from([16, 32]),
+    too_many=st.integers(0, 6),
+)
 def test_fixed_point_saturates_as_the_twin_does(case, bits, too_many):
     """More fraction bits than the sums leave room for."""
     check_fixed_point(case, bits, min(30, most_frac_bits(peak_of(case), bits) + too_many))

@@ -135,7 +135,7 @@ def _read_tensor(tensor: "TensorProto", name: str) -> Array:
     if tensor.data_location == tensor.EXTERNAL:
         raise NetworkError(
             f"tensor {name!r}: its values are in another file: save the model as one file "
-            "(onnx.save_model with save_as_external_data=False)"
+            "(torch.onnx.export with external_data=False, onnx.save_model without external data)"
         )
     declared, held = _declared_values(tensor, name), _held_values(tensor, name)
     if not all(0 <= size <= MAX_DIMENSION for size in tensor.dims) or declared != held:

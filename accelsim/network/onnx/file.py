@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from accelsim.errors import FileFormatError, NetworkError
 from accelsim.network.files import StrPath, checked_file, first_line, naming_file
 from accelsim.network.layers import Network
@@ -117,8 +119,9 @@ def _network(graph: "GraphProto", opset: int, path: Path) -> Network:
             for info, reading in zip(infos, readings, strict=True)
         }
         try:
-            drafts, outputs = draft(graph, inputs, types, opset)
-            return network_of(drafts, outputs, path.stem, path.name)
+            with np.errstate(all="ignore"):  # layers report what is NaN or infinite
+                drafts, outputs = draft(graph, inputs, types, opset)
+                return network_of(drafts, outputs, path.stem, path.name)
         except NetworkError as error:
             first_error = first_error or error
     assert first_error is not None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from accelsim.errors import NetworkError
+from accelsim.network.files import first_line
 from accelsim.network.onnx.constants import MAX_RANK, Array, Constant
 from accelsim.network.onnx.nodes import has_attribute, integer, integers, where
 from accelsim.network.onnx.sample_shape import SampleShape, Size
@@ -29,14 +30,13 @@ def fold(node: "NodeProto", operands: Operands) -> Constant:
 
     Raises NetworkError naming the node for values that do not fit, and ValueError for others.
     """
-    with np.errstate(all="ignore"):
-        try:
-            array = np.asarray(FOLDS[node.op_type](node, operands))
-        except (IndexError, TypeError, OverflowError, ZeroDivisionError) as error:
-            raise NetworkError(
-                f"{where(node)}: cannot be computed at import ({error}): "
-                "export the model with fixed shapes"
-            ) from error
+    try:
+        array = np.asarray(FOLDS[node.op_type](node, operands))
+    except (IndexError, TypeError, OverflowError, ZeroDivisionError) as error:
+        raise NetworkError(
+            f"{where(node)}: cannot be computed at import ({first_line(error)}): "
+            "export the model with fixed shapes"
+        ) from error
     if array.size > MAX_FOLDED or array.ndim > MAX_RANK:
         raise _too_large(node)
     named = operands[0] if operands and array.dtype.kind == "f" else None
@@ -224,6 +224,13 @@ def _computed(function: Callable[..., Array], arity: int = 2) -> Fold:
     return folded
 
 
+def _matmul(node: "NodeProto", operands: Operands) -> Array:
+    one, other = _known(_array(node, operands)), _known(_array(node, operands, 1))
+    inner = max(1, one.shape[-1]) if one.ndim else 1
+    _check_size(node, (one.size // inner) * (other.size // inner))
+    return np.asarray(np.matmul(one, other))
+
+
 def _divide(one: Array, other: Array) -> Array:
     """Division as ONNX has it: of integers towards zero."""
     if one.dtype.kind == "f":
@@ -254,6 +261,7 @@ FOLDS: Mapping[str, Fold] = {
     "Gather": _gather,
     "Greater": _computed(np.greater),
     "Identity": _same,
+    "MatMul": _matmul,
     "Less": _computed(np.less),
     "Mul": _computed(np.multiply),
     "Not": _computed(np.logical_not, 1),

@@ -117,13 +117,12 @@ def _scale_layer(layer: LayerDraft, op: FullyConnected | Convolution, scale: Sca
     factor, shift = (
         np.broadcast_to(part.reshape(-1), (n_out,)) for part in (scale.scale, scale.shift)
     )
-    with np.errstate(over="ignore", invalid="ignore"):  # Layer reports what overflows
-        bias = shift if layer.bias is None else layer.bias * factor + shift
-        if np.all(factor == 1.0):
-            layer.bias = bias
-            return True
-        layer.weights = layer.weights * factor[:, None]
-        layer.bias = bias if layer.bias is not None or np.any(bias) else None
+    bias = shift if layer.bias is None else layer.bias * factor + shift
+    if np.all(factor == 1.0):
+        layer.bias = bias
+        return True
+    layer.weights = layer.weights * factor[:, None]
+    layer.bias = bias if layer.bias is not None or np.any(bias) else None
     return True
 
 

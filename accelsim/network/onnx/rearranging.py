@@ -67,13 +67,10 @@ def _cut(
     context: Context, node: "NodeProto", data: Data, axis: int, places: slice, part: str = ""
 ) -> Data:
     """Draft the values at some places along an axis of the tensor."""
-    size = data.shape.dims[axis]
-    if axis == data.shape.batch and not data.shape.is_single:
-        if places.step == 1 and places.start == 0 and places.stop >= MAX_DIMENSION:
-            return data
-        raise ValueError(f"cuts samples, which are counted along axis {axis}")
-    if size is None:
-        raise context.drafts.not_fixed(data.source)
+    is_whole = places.step == 1 and places.start == 0 and places.stop >= MAX_DIMENSION
+    if axis == data.shape.batch and is_whole:
+        return data
+    size = _size(context, data, axis)
     start, stop, step = places.indices(size)
     count = len(range(start, stop, step))
     if count == size and (step == 1 or size == 1):
@@ -87,13 +84,21 @@ def _cut(
     return Data(after, data.shape.resized(axis, count))
 
 
+def _size(context: Context, data: Data, axis: int) -> int:
+    """Return how many places there are along an axis, which must not count samples."""
+    size = data.shape.dims[axis]
+    if axis == data.shape.batch and not data.shape.is_single:
+        raise ValueError(f"chooses among samples, which are counted along axis {axis}")
+    if size is None:
+        raise context.drafts.not_fixed(data.source)
+    return size
+
+
 def _split(context: Context, node: "NodeProto") -> list[Data | Constant]:
     """Split into parts, whose sizes are an input since opset 13, and an attribute before."""
     data = context.data(node)
     axis = data.shape.axis(integer(node, "axis", 0))
-    size, parts = data.shape.dims[axis], len(node.output)
-    if size is None:
-        raise context.drafts.not_fixed(data.source)
+    size, parts = _size(context, data, axis), len(node.output)
     sizes = context.constant(node, 1).numbers() if context.has(node, 1) else integers(node, "split")
     if sizes is None:
         length = -(-size // parts)
@@ -112,11 +117,7 @@ def _gather(context: Context, node: "NodeProto") -> Data:
     """Draft one place along an axis, which then goes, or places that are evenly spaced."""
     data, constant = context.data(node), context.constant(node, 1)
     axis = data.shape.axis(integer(node, "axis", 0))
-    size, places = data.shape.dims[axis], constant.numbers()
-    if axis == data.shape.batch and not data.shape.is_single:
-        raise ValueError(f"gathers samples, which are counted along axis {axis}")
-    if size is None:
-        raise context.drafts.not_fixed(data.source)
+    size, places = _size(context, data, axis), constant.numbers()
     if not all(-size <= place < size for place in places):
         raise ValueError(f"gathers {places} of {size} values")
     places = [place % size for place in places]

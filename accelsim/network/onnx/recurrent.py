@@ -184,26 +184,20 @@ def _direction(
         reverse=reverse,
         with_cell=wants_cell,
     )
-    states = context.add(cell.node, op, gates, *_initial(context, cell, index, part), part=part)
-    last = states
-    if time > 1:
-        place = 0 if reverse else time - 1
-        last = context.add(
-            cell.node, Slice(axis=0, start=place, stop=place + 1), states, part=f"{part}.last"
-        )
-    if not wants_cell:
-        return _Sequence(states, last, None)
-    h, c = (slice(0, hidden), ".h"), (slice(hidden, 2 * hidden), ".c")
-    states, last, last_cell = (
-        context.add(
-            cell.node,
-            Slice(axis=1, start=places.start, stop=places.stop),
-            whole,
-            part=f"{part}{name}",
-        )
-        for whole, (places, name) in ((states, h), (last, h), (last, c))
-    )
-    return _Sequence(states, last, last_cell)
+    whole = context.add(cell.node, op, gates, *_initial(context, cell, index, part), part=part)
+
+    def cut(before: str, axis: int, start: int, length: int, name: str) -> str:
+        op = Slice(axis=axis, start=start, stop=start + length)
+        return context.add(cell.node, op, before, part=f"{part}.{name}")
+
+    states = cut(whole, 1, 0, hidden, "states") if wants_cell else whole
+    if time == 1:
+        return _Sequence(states, states, cut(whole, 1, hidden, hidden, "c") if wants_cell else None)
+    place = 0 if reverse else time - 1
+    last_cell = None
+    if wants_cell:
+        last_cell = cut(cut(whole, 0, place, 1, "last"), 1, hidden, hidden, "c")
+    return _Sequence(states, cut(states, 0, place, 1, "h"), last_cell)
 
 
 def _matrices(context: Context, cell: _Cell, index: int, part: str, bias: Array) -> tuple[str, ...]:
@@ -258,11 +252,11 @@ def _initial_of(context: Context, cell: _Cell, data: Data, index: int, part: str
     shape = data.shape.with_batch(0 if integer(cell.node, "layout", 0) else 1)
     states = context.drafts.shaped(Data(data.source, shape, data.node), (count, cell.hidden))
     if count == 1:
-        return context.drafts.shaped(Data(states, shape), (cell.hidden,))
+        return context.drafts.shaped(Data(states, shape, data.node), (cell.hidden,))
     one = context.add(
         cell.node, Slice(axis=0, start=index, stop=index + 1), states, part=f"{part}.initial"
     )
-    return context.drafts.shaped(Data(one, shape), (cell.hidden,))
+    return context.drafts.shaped(Data(one, shape, data.node), (cell.hidden,))
 
 
 def _outputs(

@@ -1,5 +1,6 @@
 """Functions of each value, sums and products: what the vector unit computes value by value."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -21,10 +22,17 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def _activate(
-    context: Context, node: "NodeProto", function: Function, alpha: float = 0.0, beta: float = 0.0
+    context: Context,
+    node: "NodeProto",
+    function: Function,
+    alpha: float = 0.0,
+    beta: float = 0.0,
+    index: int = 0,
 ) -> Data:
-    """Draft a function of each value, in whatever shape the values are."""
-    data = context.data(node)
+    """Draft a function of each value of input `index`, in whatever shape the values are."""
+    data = context.data(node, index)
+    if not (math.isfinite(alpha) and math.isfinite(beta)):
+        raise ValueError(f"has parameters {alpha} and {beta}, which must be finite")
     op = Activate(function=function, alpha=alpha, beta=beta)
     return Data(context.add(node, op, context.drafts.source(data)), data.shape, data.node)
 
@@ -47,9 +55,25 @@ def _clip(context: Context, node: "NodeProto") -> Data:
         low = _scalar(context, node, 1)
     if context.has(node, 2):
         high = _scalar(context, node, 2)
+    return _clipped(context, node, 0, low, high)
+
+
+def _bound(context: Context, node: "NodeProto") -> Data:
+    """Max or Min of data and one number."""
+    data = 1 if isinstance(context.value(node, 0), Constant) else 0
+    if len(node.input) != 2 or isinstance(context.value(node, 1 - data), Data):
+        raise NetworkError(f"{where(node)}: is supported for data and one number only")
+    bound = _scalar(context, node, 1 - data)
+    if node.op_type == "Max":
+        return _clipped(context, node, data, bound, FLOAT32_MAX)
+    return _clipped(context, node, data, -FLOAT32_MAX, bound)
+
+
+def _clipped(context: Context, node: "NodeProto", index: int, low: float, high: float) -> Data:
     if low == 0.0 and high >= FLOAT32_MAX:
-        return _activate(context, node, "relu")
-    return _activate(context, node, "clip", max(low, -FLOAT32_MAX), min(high, FLOAT32_MAX))
+        return _activate(context, node, "relu", index=index)
+    bounds = max(low, -FLOAT32_MAX), min(high, FLOAT32_MAX)
+    return _activate(context, node, "clip", *bounds, index=index)
 
 
 def _scalar(context: Context, node: "NodeProto", index: int) -> float:
@@ -157,16 +181,15 @@ def _broadcast(one: SampleShape, other: SampleShape) -> SampleShape:
     rank = max(len(one.dims), len(other.dims))
     one, other = one.padded(rank), other.padded(rank)
     batch = one.batch if other.batch is None or not one.is_single else other.batch
+    for shape in (one, other):
+        goes = batch is None or shape.dims[batch] == 1
+        if shape.batch != batch and not (shape.is_single and goes):
+            raise ValueError("mixes samples: both tensors must count them along the same axis")
     dims: list[Size] = []
     for axis, (a, b) in enumerate(zip(one.dims, other.dims, strict=True)):
         if axis != batch and a != b and 1 not in (a, b):
             raise ValueError(f"shapes {list(one.dims)} and {list(other.dims)} do not fit")
         dims.append(b if a == 1 else a)
-    for shape in (one, other):
-        if shape.batch != batch and not (
-            shape.is_single and (batch is None or shape.dims[batch] == 1)
-        ):
-            raise ValueError("mixes samples: both tensors must count them along the same axis")
     if batch is not None and {one.dims[batch], other.dims[batch]} - {dims[batch], 1}:
         raise ValueError("mixes samples: the tensors have different numbers of them")
     return SampleShape(tuple(dims), batch)
@@ -203,6 +226,8 @@ OPERATORS: Mapping[str, Reader] = {
     "HardSwish": _function("hard_swish"),
     "Identity": _identity,
     "LeakyRelu": _function("leaky_relu", 0.01),
+    "Max": _bound,
+    "Min": _bound,
     "Mul": _mul,
     "Pow": _pow,
     "Relu": _function("relu"),

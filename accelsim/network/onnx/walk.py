@@ -120,6 +120,8 @@ def _take(context: Context, node: "NodeProto") -> None:
     except ValueError as error:
         raise NetworkError(f"{where(node)}: {first_line(error)}") from error
     for name, value in zip(node.output, results, strict=False):
+        if not name:
+            continue
         if name in context.values.maps[0]:
             raise FileFormatError(
                 f"{where(node)}: gives tensor {name!r} again: the file is damaged"

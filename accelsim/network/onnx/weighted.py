@@ -129,11 +129,8 @@ def _batch_normalization(context: Context, node: "NodeProto") -> Data:
 
 
 def _times(values: Array, factor: float) -> Array:
-    """`values` times Gemm's alpha or beta; Layer reports what overflows."""
-    if factor == 1.0:
-        return values
-    with np.errstate(over="ignore", invalid="ignore"):
-        return values.astype(np.float32) * np.float32(factor)
+    """`values` times Gemm's alpha or beta."""
+    return values if factor == 1.0 else values.astype(np.float32) * np.float32(factor)
 
 
 OPERATORS: Mapping[str, Reader] = {

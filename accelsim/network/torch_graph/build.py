@@ -71,11 +71,18 @@ def _reads_unsupported(ctx: Context, node: Node) -> bool:
 
 
 def _outputs(ctx: Context, node: Node) -> list[str]:
-    """Names of the tensors that the module returns, alone or in a tuple, list or dict."""
-    given = node.args[0]
+    """Names of the tensors that the module returns, alone or in tuples, lists and dicts."""
+    return [value.name for value in _values(ctx, node.args[0])]
+
+
+def _values(ctx: Context, given: Any) -> list[Value]:
     parts = list(given.values()) if isinstance(given, dict) else given
-    nodes = parts if isinstance(parts, tuple | list) else [parts]
-    return [ctx.value(part).name for part in nodes]
+    if not isinstance(parts, tuple | list):
+        # Several results of one node are functions that make them.
+        parts = ctx.tuples.get(given, given) if not callable(given) else given
+    if isinstance(parts, tuple | list):
+        return [value for part in parts for value in _values(ctx, part)]
+    return [parts() if callable(parts) else ctx.value(parts)]
 
 
 def _check(name: str, problems: list[str], ctx: Context) -> None:

@@ -7,7 +7,7 @@ outer of the two, and our tensor keeps the axis with the something.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
@@ -79,9 +79,6 @@ class Value(NamedTuple):
     dims: Dims
 
 
-Lazy: TypeAlias = Callable[[], Value]
-
-
 @dataclass
 class Context:
     """Everything that handlers of nodes read and add to.
@@ -129,6 +126,10 @@ class Context:
         if isinstance(tensor, Dims):
             raise UnsupportedError("has weights that depend on the input")
         return tensor
+
+    def source(self, node: Node) -> Any:
+        """A call's first argument: the tensor that it works on."""
+        return self.argument(node, 0, "input")
 
     def argument(self, node: Node, position: int, name: str, default: Any = None) -> Any:
         """An argument of a call, by position or by name."""

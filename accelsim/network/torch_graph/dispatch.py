@@ -136,7 +136,7 @@ def handle(ctx: Context, node: Node, module: Module | None) -> None:
         value = FUNCTIONS[name](ctx, node)
     ctx.values[node] = value
     if value is not None and _is_in_place(node, module):
-        _overwrite(ctx, node.args[0], value)
+        _overwrite(ctx, ctx.source(node), value)
 
 
 def kind_of(node: Node, module: Module | None) -> str:

@@ -29,7 +29,7 @@ from accelsim.network.torch_graph.context import (
 
 def linear(ctx: Context, node: Node, name: str, weight: Tensor, bias: Tensor | None) -> Value:
     """A matrix on the last axis."""
-    value = ctx.value(node.args[0])
+    value = ctx.value(ctx.source(node))
     value.dims.axis(-1)
     layer = Layer(name, array(weight), array(bias))
     step = ctx.weighted(name, FullyConnected(layer=name), layer, value.name)
@@ -44,7 +44,7 @@ def convolution(
     given: stride, padding, dilation, groups, padding_mode as torch takes them
     """
     axes = weight.ndim - 2
-    value = ctx.image(node.args[0], weight.ndim)
+    value = ctx.image(ctx.source(node), weight.ndim)
     kernel, dilation = tuple(weight.shape[2:]), _sizes(given["dilation"], axes)
     before, after = _conv_padding(given["padding"], kernel, dilation)
     tensor = value.name
@@ -110,7 +110,7 @@ def linear_function(ctx: Context, node: Node) -> Value:
 
 def batch_norm(ctx: Context, node: Node, module: Module) -> Value:
     """BatchNorm1d, BatchNorm2d as scale and shift of the channels, from the running statistics."""
-    value = ctx.value(node.args[0])
+    value = ctx.value(ctx.source(node))
     if module.running_mean is None:
         raise UnsupportedError("has no running statistics: it depends on the batch")
     if value.dims.axis(1) != 0:
@@ -141,7 +141,7 @@ def pool(ctx: Context, node: Node, axes: int, given: dict[str, Any]) -> Value:
 
     given: mode, kernel_size, stride, padding, ceil_mode; count_include_pad of a mean
     """
-    value = ctx.image(node.args[0], axes + 2)
+    value = ctx.image(ctx.source(node), axes + 2)
     kernel = _sizes(given["kernel_size"], axes)
     padding = _sizes(given["padding"], axes)
     op = Pool(
@@ -216,7 +216,7 @@ def adaptive_pool_function(ctx: Context, node: Node) -> Value:
 def _adaptive_pool(ctx: Context, node: Node, is_max: bool) -> Value:
     """Pool to a size that divides the input's, so that all windows are alike."""
     dims = ctx.dims(node)
-    value = ctx.image(node.args[0], len(dims.sizes))
+    value = ctx.image(ctx.source(node), len(dims.sizes))
     before, after = value.dims.sizes[2:], dims.sizes[2:]
     if set(after) == {1}:
         axes = tuple(range(1, len(before) + 1))
@@ -245,7 +245,7 @@ def pad_function(ctx: Context, node: Node) -> Value:
 
 def pad(ctx: Context, node: Node, given: Any, mode: str, filling: Any) -> Value:
     """given: sizes before and after the last axis, then those of the axis before it, and so on."""
-    value = ctx.value(node.args[0])
+    value = ctx.value(ctx.source(node))
     if mode not in ("constant", "reflect") or filling or min(given) < 0:
         raise UnsupportedError(
             "pads with something else than zeros or the reflected edge, or cuts off"

@@ -85,9 +85,16 @@ def _row(ctx: Context, states: Value, at: int) -> str:
 
 def _wants_cells(node: Node, module: Module) -> bool:
     """Whether anybody reads the cell state: ``output, (h, c) = lstm(x)``."""
-    pairs = [user for user in node.users if user.args[1] in (1, -1)]
-    cells = [user for pair in pairs for user in pair.users if user.args[1] in (1, -1)]
-    return type(module).__name__ == "LSTM" and any(user.users for user in cells)
+    pairs = [user for user in node.users if _is_second(user)]
+    cells = [user for pair in pairs for user in pair.users if _is_second(user)]
+    returned = any(user.op == "output" for one in (node, *pairs) for user in one.users)
+    return type(module).__name__ == "LSTM" and (returned or any(user.users for user in cells))
+
+
+def _is_second(node: Node) -> bool:
+    """Whether a node takes the second of two results."""
+    is_item = getattr(node.target, "__name__", "") == "getitem"
+    return is_item and node.args[1] in (1, -1)
 
 
 def _direction(

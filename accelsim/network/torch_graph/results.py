@@ -1,12 +1,12 @@
 """What the nodes of a traced module gave when it ran on batches of two sizes."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from accelsim.network.graph import Shape
 from accelsim.network.torch_graph.context import Dims, Node, UnsupportedError
 
-Run = Mapping[Node, Any]
+Run: TypeAlias = Mapping[Node, Any]
 
 
 class _Sizes(tuple[int, ...]):

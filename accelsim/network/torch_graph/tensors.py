@@ -27,12 +27,12 @@ from accelsim.network.torch_graph.layers import scaled
 
 def activation(ctx: Context, node: Node, op: Activate) -> Value:
     """A function of each value."""
-    return ctx.step(node, op, ctx.value(node.args[0]).name)
+    return ctx.step(node, op, ctx.value(ctx.source(node)).name)
 
 
 def silu(ctx: Context, node: Node) -> Value:
     """SiLU: x * sigmoid(x)."""
-    value = ctx.value(node.args[0])
+    value = ctx.value(ctx.source(node))
     name = ctx.builder.unique(f"{node.name}.sigmoid")
     gate = ctx.builder.add(name, Activate(function="sigmoid"), value.name)
     return ctx.step(node, Elementwise(function="multiply"), value.name, gate)
@@ -62,12 +62,12 @@ def zeros(ctx: Context, node: Node) -> None:
 
 def passed(ctx: Context, node: Node) -> Value:
     """What changes nothing, once a network is trained."""
-    return ctx.value(node.args[0])
+    return ctx.value(ctx.source(node))
 
 
 def arithmetic(ctx: Context, node: Node, function: Any) -> Value:
     """Sum, difference or product of two tensors, or of a tensor and constants."""
-    left, right = node.args[0], ctx.argument(node, 1, "other")
+    left, right = ctx.source(node), ctx.argument(node, 1, "other")
     if node.kwargs.get("alpha", 1) != 1:
         raise UnsupportedError("scales its second argument by alpha")
     if left in ctx.values and right in ctx.values:
@@ -88,17 +88,21 @@ def arithmetic(ctx: Context, node: Node, function: Any) -> Value:
 def division(ctx: Context, node: Node) -> Value:
     """A tensor divided by constants."""
     divisor = ctx.argument(node, 1, "other")
-    if divisor in ctx.values or node.args[0] not in ctx.values or node.kwargs.get("rounding_mode"):
+    if (
+        divisor in ctx.values
+        or ctx.source(node) not in ctx.values
+        or node.kwargs.get("rounding_mode")
+    ):
         raise UnsupportedError("divides by a tensor that depends on the input, or rounds")
-    constant = np.asarray(_constant(ctx, divisor, node.args[0]))
+    constant = np.asarray(_constant(ctx, divisor, ctx.source(node)))
     if not constant.all():
         raise UnsupportedError("divides by zero")
-    return scaled(ctx, node, ctx.value(node.args[0]), 1.0 / constant, 0.0)
+    return scaled(ctx, node, ctx.value(ctx.source(node)), 1.0 / constant, 0.0)
 
 
 def negative(ctx: Context, node: Node) -> Value:
     """-x."""
-    return scaled(ctx, node, ctx.value(node.args[0]), -1.0, 0.0)
+    return scaled(ctx, node, ctx.value(ctx.source(node)), -1.0, 0.0)
 
 
 def _constant(ctx: Context, argument: Any, beside: Node) -> Any:
@@ -106,6 +110,8 @@ def _constant(ctx: Context, argument: Any, beside: Node) -> Any:
     given = ctx.plain(argument)
     if isinstance(given, int | float):
         return float(given)
+    if not hasattr(given, "detach"):
+        raise UnsupportedError("reads something that is no tensor of the graph")
     values = np.asarray(given.detach().float().cpu().numpy(), np.float64)
     if values.size == 1:
         return values.reshape(())
@@ -119,7 +125,7 @@ def _constant(ctx: Context, argument: Any, beside: Node) -> Any:
 
 def reduce(ctx: Context, node: Node, function: Any) -> Value:
     """Mean, sum or maximum over some axes."""
-    value = ctx.value(node.args[0])
+    value = ctx.value(ctx.source(node))
     axes = ctx.plain(ctx.argument(node, 1, "dim"))
     if axes is None:
         raise UnsupportedError("works across the examples of a batch: give dim")
@@ -140,7 +146,7 @@ def softmax_module(ctx: Context, node: Node, module: Module) -> Value:
 
 
 def _softmax(ctx: Context, node: Node, axis: int | None) -> Value:
-    value = ctx.value(node.args[0])
+    value = ctx.value(ctx.source(node))
     if axis is None:
         raise UnsupportedError("has no dim: give it one")
     return ctx.step(node, Softmax(axis=value.dims.axis(axis)), value.name)
@@ -158,7 +164,7 @@ def concatenate(ctx: Context, node: Node) -> Value:
 
 def reshape(ctx: Context, node: Node) -> Value:
     """View, reshape, flatten, squeeze, unsqueeze: values in another shape, examples kept together."""
-    value, dims = ctx.value(node.args[0]), ctx.dims(node)
+    value, dims = ctx.value(ctx.source(node)), ctx.dims(node)
     if value.dims.outer != dims.outer:
         raise UnsupportedError(
             "mixes the examples of a batch: use x.flatten(1) or x.view(x.size(0), -1)"
@@ -176,13 +182,13 @@ def permute(ctx: Context, node: Node) -> Value:
 def transpose(ctx: Context, node: Node) -> Value:
     """Two axes exchanged."""
     one, other = (ctx.plain(ctx.argument(node, at, f"dim{at - 1}")) for at in (1, 2))
-    order = list(range(len(ctx.value(node.args[0]).dims.sizes)))
+    order = list(range(len(ctx.value(ctx.source(node)).dims.sizes)))
     order[one], order[other] = order[other], order[one]
     return _transposed(ctx, node, order)
 
 
 def _transposed(ctx: Context, node: Node, order: list[int]) -> Value:
-    value = ctx.value(node.args[0])
+    value = ctx.value(ctx.source(node))
     rank = len(value.dims.sizes)
     if value.dims.parts != 1:
         raise UnsupportedError("moves an axis that holds more than the batch")
@@ -195,7 +201,7 @@ def _transposed(ctx: Context, node: Node, order: list[int]) -> Value:
 
 def item(ctx: Context, node: Node) -> Value | None:
     """``x[...]``: a part of a tensor, or one of several results."""
-    source, index = node.args[0], ctx.plain(node.args[1])
+    source, index = ctx.source(node), ctx.plain(node.args[1])
     if source in ctx.tuples:
         picked = ctx.tuples[source][index]
         if isinstance(picked, list):
@@ -232,7 +238,7 @@ def _sliced(ctx: Context, node: Node, value: Value, index: tuple[Any, ...]) -> s
 
 def split(ctx: Context, node: Node) -> None:
     """Split, chunk: parts along an axis, each made when it is asked for."""
-    value = ctx.value(node.args[0])
+    value = ctx.value(ctx.source(node))
     axis = ctx.plain(ctx.argument(node, 2, "dim", 0))
     ours, start, parts = value.dims.axis(axis), 0, []
     for dims in ctx.results[node]:

@@ -52,7 +52,7 @@ def draw_stalls(
             name = str(layer["layer"])
             about = f"stalled {layer['stall_cycles']:,} of {layer['array_cycles']:,} cycles"
             _draw_pes(left, pes[pes["layer"] == name], name, about)
-            _draw_columns(right, columns[columns["layer"] == name], name)
+            _draw_columns(right, columns[columns["layer"] == name])
         style.legend_below(figure, LEGEND)
     return path
 
@@ -72,13 +72,13 @@ def _draw_pes(axes: Axes, pes: "pd.DataFrame", name: str, about: str) -> None:
     axes.set_ylim(bottom=0, top=1.15 * max(1, int(pes["stall_cycles_caused"].max())))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-    axes.set_title(f"{name}: {len(pes)} PEs")
+    axes.set_title(name if len(name) <= 28 else name[:27] + "…")
     axes.set_title(about, loc="right", fontweight="normal", fontsize=8)
 
 
-def _draw_columns(axes: Axes, columns: "pd.DataFrame", name: str) -> None:
+def _draw_columns(axes: Axes, columns: "pd.DataFrame") -> None:
     worst = columns.head(MAX_BARS)
-    axes.set_title(f"{name}: columns at work while a broadcast waited")
+    axes.set_title("columns at work while a broadcast waited")
     if worst.empty:
         axes.text(0.5, 0.5, "no PE was late for a broadcast", ha="center", va="center",
                   transform=axes.transAxes, color=style.GREY)  # fmt: skip

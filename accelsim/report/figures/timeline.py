@@ -131,7 +131,8 @@ def _draw_broadcasts(axes: Axes, layer: LayerTrace, edges: Any) -> None:
     _image(axes, filled, [colour for colour, _ in BROADCASTS], edges, 1)
     axes.set_yticks([0], ["broadcast"])
     stalled = int(layer.stalls.sum())
-    axes.set_title(f"layer {layer.name}", loc="left")
+    which = f" ({layer.label.pass_name})" if layer.label.pass_name else ""
+    axes.set_title(f"layer {layer.name}{which}", loc="left")
     axes.set_title(
         f"blue: broadcast; red: stalled ({stalled:,} of {layer.array_cycles:,} cycles); orange: scan",
         loc="right", fontweight="normal", fontsize=8,

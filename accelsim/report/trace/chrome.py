@@ -25,6 +25,7 @@ FIRST_LAYER_PID = 2
 # main thread: numbers that nobody takes for a PE's.
 BROADCAST_TID = 9_999
 FIRST_PE_TID = 10_000
+FULLEST, MEAN = "queue, fullest", "queue, mean"
 LINES_AT_ONCE = 10_000
 # Bytes of an event with its line break, as measured; only for the estimate.
 SLICE_BYTES, COUNTER_BYTES, TRACK_BYTES = 150, 90, 170
@@ -175,22 +176,25 @@ class LayerTrack:
 
     def queues(self, scope: Scope) -> Iterator[str]:
         """Counters: items in the fullest queue, in the mean queue, and in queues of single PEs."""
-        layer = self.layer
-        fullest = last_mean = -1.0
+        layer, single = self.layer, fullest_queues(self.layer, scope)
+        fullest = mean = -1.0
         for begin, held in layer.occupancy(scope.first, scope.last):
             for name, values, before in (
-                ("queue, fullest", held.max(axis=1), fullest),
-                ("queue, mean", held.sum(axis=1) / layer.pes, last_mean),
+                (FULLEST, held.max(axis=1), fullest),
+                (MEAN, held.sum(axis=1) / layer.pes, mean),
             ):
                 changed = np.flatnonzero(np.diff(values, prepend=before))
                 yield from self._counter(name, begin + changed, values[changed])
-            fullest, last_mean = float(held[-1].max()), float(held[-1].sum() / layer.pes)
-        for pe in fullest_queues(layer, scope):
+            fullest, mean = float(held[-1].max()), float(held[-1].sum() / layer.pes)
+        for pe in single:
             cycles, items = layer.queue_changes(pe)
             shown = (cycles >= scope.first) & (cycles <= scope.last)
             before = items[cycles < scope.first][-1:]  # how full it is when the window opens
-            yield from self._counter(f"queue, PE {pe}", [scope.first] * len(before), before)
-            yield from self._counter(f"queue, PE {pe}", cycles[shown], items[shown])
+            yield from self._counter(_queue_of(pe), [scope.first] * len(before), before)
+            yield from self._counter(_queue_of(pe), cycles[shown], items[shown])
+        if scope.last < layer.last_cycle:  # viewers draw the last value on and on
+            for name in (FULLEST, MEAN, *map(_queue_of, single)):
+                yield from self._counter(name, [scope.last + 1], [0])
 
     def _counter(self, name: str, cycles: Any, values: Any) -> Iterator[str]:
         instants = self.ruler.ns(self.layer.label.start_cycle - 1 + np.asarray(cycles)).tolist()
@@ -259,6 +263,10 @@ def fullest_queues(layer: LayerTrace, scope: Scope) -> list[int]:
     inside = (layer.broadcast <= scope.last) & (layer.broadcast >= scope.first)
     waited = (layer.pop - layer.broadcast[:, None])[inside].sum(axis=0)
     return sorted(np.argsort(-waited, kind="stable")[: scope.queues].tolist())
+
+
+def _queue_of(pe: int) -> str:
+    return f"queue, PE {pe}"
 
 
 def _blocker(pe: int) -> str:

@@ -9,6 +9,7 @@ from accelsim.report.figures.timeline import draw_timeline
 from accelsim.report.trace import chrome, waves
 from accelsim.report.trace.network_tracks import network_steps
 from accelsim.report.trace.ruler import Ruler
+from accelsim.report.units import setting
 from accelsim.study.layer_trace import LayerTrace
 from accelsim.study.trace import Trace
 
@@ -65,7 +66,8 @@ def write_trace(
 
 def _draw(trace: Trace, folder: Path, window: tuple[int, int] | None) -> list[Path]:
     """The pictures: of several layers, the timeline is that of the longest."""
-    name = f"{trace.result.network} on {trace.result.machine.name}"
+    machine = trace.result.machine
+    name = f"{trace.result.network} on {machine.name}, {setting('pes', machine.pes)}"
     stalls = draw_stalls(
         trace.layers, trace.stalls, trace.stall_columns, folder / "stalls.png",
         title=f"{name}: who holds the array back",

@@ -73,9 +73,10 @@ class Chip:
                 if step.fetch_ps and (loaded := self._loaded.take()):
                     yield loaded
                 inputs = batch.size
-                moved_ps = self._dram.transfer_ps(step.activation_bytes * inputs)
+                moved = step.activation_bytes * inputs
                 computed = self.array.job(step.array_ps * inputs, batch, step.layers, inputs)
-                if moved_ps:
+                if moved:
+                    moved_ps = self._dram.transfer_ps(moved)
                     yield self.channel.job(moved_ps, batch, ((step.layers[0][0], moved_ps),))
                 yield computed
                 if step.fetch_ps:

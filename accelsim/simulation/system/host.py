@@ -38,10 +38,13 @@ class Host:
         self, env: simpy.Environment, traffic: Traffic, size: int, timeout_ps: int
     ) -> None:
         self.arrivals_ps: list[int] = []
-        self.batches: list[Batch] = []
-        self.chips: list[int] = []
-        self.starts_ps: list[int] = []
-        self.ends_ps: dict[int, int] = {}
+        # By number of the batch. Whole numbers only: a million objects would slow the collection of
+        # garbage down, and with it everything.
+        self.first: list[int] = []
+        self.size: list[int] = []
+        self.chip: list[int] = []
+        self.start_ps: list[int] = []
+        self.end_ps: list[int] = []
         self.finished = env.event()
         self.intake = Intake(env, self.arrivals_ps, size, timeout_ps)
         self.progress: Progress | None = None
@@ -59,13 +62,15 @@ class Host:
 
     def started(self, chip: int, batch: Batch) -> None:
         """A chip has taken a batch up."""
-        self.batches.append(batch)
-        self.chips.append(chip)
-        self.starts_ps.append(now_ps(self._env))
+        self.first.append(batch.first)
+        self.size.append(batch.size)
+        self.chip.append(chip)
+        self.start_ps.append(now_ps(self._env))
+        self.end_ps.append(-1)  # until it is answered
 
     def answered(self, _chip: int, batch: Batch) -> None:
         """All layers of a batch are through."""
-        self.ends_ps[batch.number] = now_ps(self._env)
+        self.end_ps[batch.number] = now_ps(self._env)
         self._answered += batch.size
         if self._closed:
             for _ in range(min(batch.size, self.requests - len(self.arrivals_ps))):

@@ -1,5 +1,6 @@
 """The whole system wired together, run to the last answer, and what was counted on the way."""
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,11 +44,11 @@ def run_system(system: System, traffic: Traffic, progress: Progress | None = Non
     env.run(until=host.finished)
     return Counted(
         arrival_ps=_int64(host.arrivals_ps),
-        first=_int64([batch.first for batch in host.batches]),
-        size=_int64([batch.size for batch in host.batches]),
-        chip=_int64(host.chips),
-        start_ps=_int64(host.starts_ps),
-        end_ps=_int64([host.ends_ps[batch.number] for batch in host.batches]),
+        first=_int64(host.first),
+        size=_int64(host.size),
+        chip=_int64(host.chip),
+        start_ps=_int64(host.start_ps),
+        end_ps=_int64(host.end_ps),
         array_ps=_int64([chip.array.busy_ps for chip in chips]),
         channel_ps=_int64([chip.channel.busy_ps for chip in chips]),
         busy_ps=_int64([chip.busy_ps for chip in chips]),
@@ -77,10 +78,13 @@ def _pipelined(
     links = [Unit(env, number, "link", notes) for number in range(system.chips - 1)]
     inboxes = [Handover(env) for _ in links]  # of the second chip, the third, ...
 
+    @cache
+    def transfer_ps(number: int, size: int) -> int:
+        return system.link.transfer_ps(system.stages[number].output_bytes * size)
+
     def pass_on(number: int, batch: Batch) -> None:
-        stage = system.stages[number]
-        duration_ps = system.link.transfer_ps(stage.output_bytes * batch.size)
-        parts = ((stage.layers[-1].name, duration_ps),)
+        duration_ps = transfer_ps(number, batch.size)
+        parts = ((system.stages[number].layers[-1].name, duration_ps),)
         arrival = links[number].job(duration_ps, batch, parts)
         arrival.callbacks.append(lambda _event: inboxes[number].put(batch))
 

@@ -23,7 +23,7 @@ class SteppedResult:
     it waited for a weight row, and arbitration_cycles: for a decoder that others use too.
     starved_cycles: cycles between a PE's first and last pop in which it waited for an item.
     stall_cycles: cycles in which a broadcast was ready but some queue was full.
-    utilization_frac: entries that are no padding ÷ (cycles × P). output: float64[n_out].
+    utilization_frac: entries that are no padding ÷ (cycles × multipliers of all PEs). output: float64[n_out].
     broadcast_cycles: int64[broadcasts]. blocked_by: of each broadcast, the lowest PE whose queue was
     full to the last, or None. times: of each PE, the cycles of each item.
     """
@@ -116,13 +116,14 @@ def collect(broadcaster: Broadcaster, pes: list[ProcessingElement], n_out: int) 
     broadcasts = len(broadcaster.broadcast_cycles)
     cycles = drained if broadcasts else 0
     useful = sum(pe.entries - pe.padding for pe in pes)
+    slots = cycles * sum(pe.multipliers for pe in pes)
     return SteppedResult(
         cycles=cycles,
         broadcasts=broadcasts,
         stall_cycles=broadcaster.stall_cycles,
         pointer_reads=sum(pe.pointer_reads for pe in pes),
         sram_row_reads=sum(pe.row_buffer.reads for pe in pes),
-        utilization_frac=useful / (cycles * len(pes)) if cycles else 0.0,
+        utilization_frac=useful / slots if slots else 0.0,
         row_reads=np.array([pe.row_buffer.reads for pe in pes]),
         entries=np.array([pe.entries for pe in pes]),
         padding=np.array([pe.padding for pe in pes]),

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from onnx import NodeProto, TensorProto, helper, numpy_helper
+from unit.network.graph_interpreter import outputs as interpreted
 
 from accelsim.network.graph import Softmax
 from accelsim.network.layers import Network
 from accelsim.network.onnx.file import load_onnx
-from unit.network.graph_interpreter import outputs as interpreted
 
 # How many samples a model is run on where their number is open.
 SAMPLES = 2

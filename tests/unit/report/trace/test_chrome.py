@@ -229,8 +229,12 @@ def test_a_window_keeps_what_touches_it(one_layer, tmp_path):
 
     assert touching(whole, 20, 40) == touching(part, 1, 10**9)
     us = one_layer.result.machine.cycle_us
-    counters = [e["ts"] for e in part["traceEvents"] if e["ph"] == "C"]
-    assert 19 * us - 0.001 <= min(counters) <= max(counters) <= 39 * us + 0.001
+    counters = [e for e in part["traceEvents"] if e["ph"] == "C"]
+    times = [e["ts"] for e in counters]
+    assert min(times) == pytest.approx(19 * us, abs=0.001)
+    assert max(times) == pytest.approx(40 * us, abs=0.001)
+    # After the window the counters say nothing more.
+    assert {e["args"]["items"] for e in counters if e["ts"] == max(times)} == {0}
 
 
 def test_a_window_begins_with_the_queues_as_they_are(one_layer, tmp_path):

@@ -1,0 +1,87 @@
+"""Options that several commands share, and how their texts are read."""
+
+from typing import Annotated, Any
+
+import typer
+
+from accelsim.errors import InputError
+
+NetworkArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NETWORK",
+        help=(
+            "A file (.npz, .safetensors, .onnx, .toml, .net) or a bundled name: lenet-300-100, alexnet, "
+            "vgg16, squeezenet, mobilenet_v1, alexnet_fc, vgg16_fc, neuraltalk."
+        ),
+    ),
+]
+HardwareOption = Annotated[
+    str, typer.Option("--hardware", "-m", help="Machine: eie-64, eie-256, or a .toml file.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", "-s", metavar="FIELD=VALUE", help="Change a machine field; may be repeated."
+    ),
+]
+InputOption = Annotated[
+    str | None,
+    typer.Option("--input", "-i", metavar="FILE", help="Inputs: .npy, or .npz (a trace)."),
+]
+SeedOption = Annotated[int, typer.Option(help="Seed of everything that is drawn at random.", min=0)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
+
+
+def machine_fields(texts: list[str] | None) -> dict[str, Any]:
+    """Fields of the machine from `field=value` texts. Raises HardwareError for a wrong name."""
+    from accelsim.errors import HardwareError
+    from accelsim.hardware.accelerator import Accelerator, parse_override
+    from accelsim.validation import closest
+
+    known = list(Accelerator.model_fields)
+    fields: dict[str, Any] = {}
+    for text in texts or []:
+        name, value = parse_override(text)
+        if name not in known:  # it could be another argument of the same function
+            raise HardwareError(f"machine: unknown field '{name}'{closest(name, known, 'fields')}")
+        if name in fields:
+            raise HardwareError(f"machine: field '{name}' is given twice: give it once")
+        fields[name] = value
+    return fields
+
+
+def cycle_window(text: str | None) -> tuple[int, int] | None:
+    """`FIRST:LAST`, two whole numbers."""
+    if text is None:
+        return None
+    first, _, last = text.partition(":")
+    if not (first.strip().isdecimal() and last.strip().isdecimal()):
+        raise InputError(f"--window {text}: write FIRST:LAST, as in --window 100:400")
+    return int(first), int(last)
+
+
+def varied_fields(texts: list[str]) -> dict[str, list[Any]]:
+    """Fields and their values from `field=a,b,c` texts."""
+    return {
+        name: [machine_fields([f"{name}={value}"])[name] for value in str(values).split(",")]
+        for name, values in machine_fields(texts).items()
+    }
+
+
+def densities(texts: list[str] | None) -> dict[str, float] | float | None:
+    """`0.1` for all layers (one number, which any scope takes), `fc3=0.25` for one, or both."""
+    densities: dict[str, float] = {}
+    for text in texts or []:
+        layer, _, fraction = text.rpartition("=")
+        if (layer or "*") in densities:
+            raise InputError(
+                f"--density {text}: is the second for {layer or 'all layers'}: give one"
+            )
+        try:
+            densities[layer or "*"] = float(fraction)
+        except ValueError:
+            raise InputError(f"--density {text}: write a fraction, or layer=fraction") from None
+    if densities.keys() == {"*"}:
+        return densities["*"]
+    return densities or None
