@@ -36,6 +36,7 @@ bench: $(VENV)/.installed-$(EXTRAS)
 # The committed tables and figures under reports/reference.
 reference: $(VENV)/.installed
 	$(BIN)/python reports/reference/make.py
+	$(BIN)/python reports/reference/decoders.py
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -17,7 +17,7 @@ def load(path: str | Path) -> Network | CompressedNetwork:
 
     * `.npz`: dense layers (weights, bias, activations), or compressed ones (codes, codebook, ...)
     * `.safetensors`: an artifact of `accelsim compress`, or dense fully connected layers
-    * `.onnx`: fully connected networks
+    * `.onnx`: networks of layers that the machine runs; others are named in one error
     * `.net`: a network as the Deep Compression authors publish it, with its `.prototxt` beside it
     * `.toml`: shape-only networks, whose weights and activations are drawn when compressed
 

@@ -68,10 +68,11 @@ def hold_tensors(flow: Flow, bias_words: Mapping[str, int], pes: int) -> Tensors
         for name in read | memory[step.name]:
             first.setdefault(name, index)
             last[name] = index
-    words = {name: -(-math.prod(flow.shapes[name]) // pes) for name in last}
+    # In the network's order: of tensors of one size, the first goes to DRAM first.
+    words = {name: -(-math.prod(flow.shapes[name]) // pes) for name in flow.shapes if name in last}
     held = {}
     for index, step in enumerate(flow.steps):
-        alive = {name: words[name] for name in last if first[name] <= index <= last[name]}
+        alive = {name: n for name, n in words.items() if first[name] <= index <= last[name]}
         held[step.name] = Held(alive, bias_words.get(step.name, 0))
     return Tensors(held, memory)
 

@@ -105,12 +105,13 @@ def vector_energy(
     examples: int,
     cycles: int,
     dram_bytes: int,
+    fills: int,
     machine: Accelerator,
     srams: Macros,
     technology: Technology,
     dram: Dram,
 ) -> list[EnergyTerm]:
-    """Every term of a step's energy, for so many examples.
+    """Every term of a step's energy, for so many examples; fills: words that come from DRAM.
 
     A look-up in a function's table is taken as a register-file read of one word (estimate).
     """
@@ -148,6 +149,9 @@ def vector_energy(
             work.writes * examples,
             activation.write_energy_pj,
             activation.source,
+        ),
+        EnergyTerm(
+            "activation SRAM fill", "memory", fills, activation.write_energy_pj, activation.source
         ),
         *standing_terms(cycles, machine, srams, technology),
         dram_term(dram_bytes, dram),

@@ -1,11 +1,22 @@
 """The one place where the options of every jitted function are set, each with its reason."""
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from numba import njit
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _digest_of_kernels() -> str:
+    """SHA-256 of all sources here: what machine code on disk must have been made from."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
+
+
+KERNELS = _digest_of_kernels()
 
 
 def jit(function: F) -> F:
@@ -18,7 +29,25 @@ def jit(function: F) -> F:
     * ``fastmath`` stays off: sums keep their order, so float32 results are the same everywhere.
     """
     try:
-        return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
+        cached = njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:
         # Nowhere to keep machine code (read-only installation and home): compile anew each time.
-        return cast(F, njit(nogil=True, error_model="numpy")(function))
+        return _uncached(function)
+    return cast(F, cached) if _watches_all_kernels(cached) else _uncached(function)
+
+
+def _watches_all_kernels(dispatcher: Any) -> bool:
+    """Have the cache forget machine code when any kernel's source has changed.
+
+    Numba looks at the file of the outer function only, and would run a kernel of another module as it
+    was when its caller was compiled. Returns False if this Numba keeps its cache in another way.
+    """
+    index: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
+    if not isinstance(getattr(index, "_version", None), str):
+        return False
+    index._version = f"{index._version}, kernels {KERNELS}"
+    return True
+
+
+def _uncached(function: F) -> F:
+    return cast(F, njit(nogil=True, error_model="numpy")(function))

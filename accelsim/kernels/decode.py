@@ -111,7 +111,7 @@ def window_service(
     bits: uint8[codes * runs], length of an entry; windows, escapes: int64[n_cols], filled with windows
     looked up, and entries that did not fit one, in all PEs; the rest as in `entry_service`.
     """
-    may_wait = streams * window_entries > taken_per_cycle
+    one_stream = streams == 1
     for c in range(service.shape[0]):
         looked_up = 0
         too_long = 0
@@ -119,6 +119,7 @@ def window_service(
             start = pe_ptr[k] + col_ptr[c, k]
             stop = pe_ptr[k] + col_ptr[c + 1, k]
             last = 0
+            waiting = 0
             for stream in range(min(streams, stop - start)):
                 cycle = 0
                 i = start + stream
@@ -131,16 +132,22 @@ def window_service(
                     if room < 0:
                         too_long += 1
                         cycle += 1
+                        waiting = max(0, waiting - taken_per_cycle)
                     while room > 0 and count < window_entries and i < stop:
                         room -= bits[(code[i] << run_bits) | run[i]]
                         if room < 0:
                             break
                         count += 1
                         i += streams
-                    if may_wait:
+                    if one_stream:
+                        waiting = max(0, waiting + count - taken_per_cycle)
+                    else:
                         emitted[cycle] += count
                 last = max(last, cycle)
-            service[c, k] = _all_taken(emitted, last, taken_per_cycle) if may_wait else last
+            if one_stream:
+                service[c, k] = last + (waiting + taken_per_cycle - 1) // taken_per_cycle
+            else:
+                service[c, k] = _all_taken(emitted, last, taken_per_cycle)
         windows[c] = looked_up
         escapes[c] = too_long
 

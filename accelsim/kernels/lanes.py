@@ -9,6 +9,9 @@ Missing PEs of the last block have no entries, no service and no rows.
 
 from typing import NamedTuple
 
+import numpy as np
+
+from accelsim.kernels._jit import jit
 from accelsim.kernels.types import Array
 
 LANES = 64
@@ -32,3 +35,9 @@ class LanePlan(NamedTuple):
     items: Array
     rows: Array
     idle: Array
+
+
+@jit
+def record_at(column: int, blocks: int, block: int) -> int:
+    """Index of a record; unsigned, so that no code is made for indices that count from the end."""
+    return np.uint64(column) * np.uint64(blocks) + np.uint64(block)

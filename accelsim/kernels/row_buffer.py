@@ -8,7 +8,7 @@ to the end of what it leaves in the buffer (`BEYOND` of the plan's row records).
 import numpy as np
 
 from accelsim.kernels._jit import jit
-from accelsim.kernels.lanes import BEYOND, LANES, PADDING, SERVICE
+from accelsim.kernels.lanes import BEYOND, LANES, PADDING, SERVICE, record_at
 from accelsim.kernels.types import ROW_BASE, Array
 
 # Parts of the state: the first row not read; rows skipped before it, or rows waited for.
@@ -32,8 +32,8 @@ def count_rows(rows: Array, columns: Array, state: Array, reads: Array) -> None:
         # Two columns at a time, so that the state is loaded and stored once for both. Reading the last
         # column again reads no row.
         for j in range(0, n, 2):
-            a = np.int64(columns[j]) * blocks + block
-            b = np.int64(columns[min(j + 1, n - 1)]) * blocks + block
+            a = record_at(columns[j], blocks, block)
+            b = record_at(columns[min(j + 1, n - 1)], blocks, block)
             for k in range(LANES):
                 after = state[block, k]
                 skipped = unit(max(rows[a, k], after) - after)
@@ -70,8 +70,8 @@ def item_service(
         state[block, :LANES] = ROW_BASE
         state[block, LATE:] = 0
         for j in range(columns.shape[0]):
-            record = np.int64(columns[j]) * blocks + block
-            item = np.int64(j) * blocks + block
+            record = record_at(columns[j], blocks, block)
+            item = record_at(j, blocks, block)
             for k in range(LANES):
                 after, first, beyond = state[block, k], rows[record, k], rows[record, BEYOND + k]
                 missed = row_unit(first >= after)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from accelsim.kernels._jit import jit
-from accelsim.kernels.lanes import LANES, SERVICE
+from accelsim.kernels.lanes import LANES, SERVICE, record_at
 from accelsim.kernels.types import Array
 
 NEVER = np.iinfo(np.int64).max
@@ -158,7 +158,7 @@ def _serve(  # noqa: PLR0915 - see above
                     break
                 grant = max(pop, busy[group])
                 waited[pe] += grant - pop
-                record = np.int64(record_of[j]) * blocks + pe // LANES
+                record = record_at(record_of[j], blocks, pe // LANES)
                 ready[pe] = grant + np.int64(records[record, SERVICE + pe % LANES])
                 busy[group] = ready[pe]
                 last[pe] = ready[pe] - 1
@@ -174,7 +174,7 @@ def _serve(  # noqa: PLR0915 - see above
                 pops[slot] += 1
                 if logged:
                     log[POP, j, pe] = pop
-                record = np.int64(record_of[j]) * blocks + pe // LANES
+                record = record_at(record_of[j], blocks, pe // LANES)
                 has_entries = records[record, pe % LANES] > 0
                 if has_entries and columns[j] < n_coded:
                     ask[pe] = pop

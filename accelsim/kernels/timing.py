@@ -6,7 +6,7 @@ The rules are those of docs/machine.md.
 import numpy as np
 
 from accelsim.kernels._jit import jit
-from accelsim.kernels.lanes import LANES, SERVICE
+from accelsim.kernels.lanes import LANES, SERVICE, record_at
 from accelsim.kernels.types import Array
 
 
@@ -22,25 +22,26 @@ def scan_activations(
     """
     n_in = activations.shape[0]
     gaps[:] = 0
-    count = 0
+    one = np.uint64(1)
+    count = np.uint64(0)  # unsigned, as in `record_at`
     idle = 0
     for start in range(0, n_in, n_slots):
         first = count
         for i in range(start, min(n_in, start + n_slots)):
             # No branch: half of the activations are zero, and no predictor knows which.
             columns[count] = i
-            count += np.int64(activations[i] != 0)
+            count += np.uint64(activations[np.uint64(i)] != 0)
         if count > first:
             gaps[first] = idle
             # The switch to the next line is free after a broadcast from the last slot.
-            idle = 0 if columns[count - 1] == start + n_slots - 1 else 1
+            idle = 0 if columns[count - one] == start + n_slots - 1 else 1
         else:
             idle += 1
     if has_bias:
         columns[count] = n_in
         gaps[count] = idle
-        count += 1
-    return count
+        count += one
+    return np.int64(count)
 
 
 @jit
@@ -58,7 +59,7 @@ def tail_start(items: Array, idle: Array, columns: Array, seen: Array) -> int:
         j -= 1
         all_seen = np.uint8(1)
         for block in range(blocks):
-            record = np.int64(columns[j]) * blocks + block
+            record = record_at(columns[j], blocks, block)
             for k in range(LANES):
                 now = np.uint8(seen[block, k] | np.uint8(items[record, k] > 0))
                 seen[block, k] = now
@@ -103,7 +104,7 @@ def array_timing(
         latest = unit(0)
         longest = unit(0)
         for block in range(blocks):
-            record = np.int64(columns[j - 1]) * blocks + block
+            record = record_at(columns[j - 1], blocks, block)
             if j > tail:
                 for k in range(LANES):
                     busy = unit(lead[block, k] + items[record, SERVICE + k])
@@ -119,7 +120,7 @@ def array_timing(
         peak[slot] = broadcast + 1 + np.int64(latest)
         slot = slot + 1 if slot + 1 < room else 0
     for block in range(blocks):
-        record = np.int64(columns[columns.shape[0] - 1]) * blocks + block
+        record = record_at(columns[columns.shape[0] - 1], blocks, block)
         for k in range(LANES):
             end = broadcast + np.int64(lead[block, k]) + np.int64(items[record, SERVICE + k])
             ready[block, k] = end + 1

@@ -1,7 +1,7 @@
 """What broadcast columns move through each PE, whatever the order: sums over columns."""
 
 from accelsim.kernels._jit import jit
-from accelsim.kernels.lanes import ITEM_WIDTH
+from accelsim.kernels.lanes import ITEM_WIDTH, record_at
 from accelsim.kernels.types import Array
 
 
@@ -19,6 +19,6 @@ def sum_items(items: Array, column_counts: Array, total: Array) -> None:
         count = unit(column_counts[column])
         if count > 0:
             for block in range(blocks):
-                record = column * blocks + block
+                record = record_at(column, blocks, block)
                 for k in range(ITEM_WIDTH):
                     total[block, k] += count * unit(items[record, k])

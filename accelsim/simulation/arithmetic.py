@@ -107,6 +107,14 @@ def shifted(raw: Any, places: int) -> Any:
     return np.clip(raw, -most, most) << np.int64(places)
 
 
+def shifted_sum(one: Fixed, other: Fixed, to: int, sign: int = 1) -> Any:
+    """int64[...]: both `shifted` to `to` fraction bits, then added, or subtracted if sign is -1."""
+    # What both are short of is shifted in at the end, lest the sum of two large numbers be cut.
+    common = min(to, max(one.frac_bits, other.frac_bits))
+    left, right = (shifted(item.raw, item.frac_bits - common) for item in (one, other))
+    return shifted(left + sign * right, common - to)
+
+
 def saturate(raw: Any, frac_bits: int, bits: int) -> Fixed:
     """Cut int64[...] to signed words; `saturated` says how many were cut."""
     bounded = np.clip(raw, *limits(bits))

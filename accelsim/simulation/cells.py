@@ -20,6 +20,7 @@ from accelsim.simulation.arithmetic import (
     quantize,
     saturate,
     shifted,
+    shifted_sum,
 )
 from accelsim.simulation.multiply import fixed_product, float_product
 from accelsim.simulation.vector_unit import BEYOND_FLOAT32, concatenate, look_up, sigmoid
@@ -189,9 +190,7 @@ class FixedNumbers:
 
     def add(self, one: Fixed, other: Fixed, what: str) -> Fixed:
         """See `Numbers`."""
-        to = self.frac_bits[what]
-        left, right = (shifted(item.raw, item.frac_bits - to) for item in (one, other))
-        return self._cut(left + right, what)
+        return self._cut(shifted_sum(one, other, self.frac_bits[what]), what)
 
     def multiply(self, one: Fixed, other: Fixed, what: str) -> Fixed:
         """See `Numbers`."""

@@ -105,10 +105,17 @@ def layer_cycles(ran: LayerRun, stream: Stream, memories: Memories, machine: Acc
     load = ran.decoded.load_cycles * stream.loads
     if ran.layer.name not in memories.blocked:
         return np.maximum(array, max(transfer_cycles(n_bytes, machine), load))
-    count = len(ran.blocks)
-    part = max(transfer_cycles(n_bytes // count, machine), -(-load // count))
+    part = block_transfer_cycles(ran, stream, machine)
     last = ran.blocks[-1].cycles
     return part + sum((np.maximum(block.cycles, part) for block in ran.blocks[:-1]), last)
+
+
+def block_transfer_cycles(ran: LayerRun, stream: Stream, machine: Accelerator) -> int:
+    """Cycles until one block of columns is there; all blocks are taken to be equally large."""
+    count = len(ran.blocks)
+    n_bytes = stream.weight_bytes + stream.activation_bytes
+    load = ran.decoded.load_cycles * stream.loads
+    return max(transfer_cycles(n_bytes // count, machine), -(-load // count))
 
 
 def transfer_cycles(n_bytes: int, machine: Accelerator) -> int:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from accelsim.compression.layer import CompressedNetwork
@@ -27,7 +26,7 @@ from accelsim.network.graph import Recurrent
 from accelsim.provenance import software_versions
 from accelsim.simulation.arithmetic import Formats
 from accelsim.simulation.array_run import ArrayRun, joined, run_array
-from accelsim.simulation.blocks import column_blocks
+from accelsim.simulation.blocks import Block, column_blocks
 from accelsim.simulation.counting import (
     LayerRun,
     count_layer,
@@ -139,12 +138,12 @@ class Session:
         placed = self.place(machine)
         if placed.uses_dram:
             _ = dram(machine.dram).energy_pj_per_bit  # some kinds have none
-        flow = self._values(machine, progress)
+        flow = self.values(machine, progress)
         runs = []
         for layer in self.network.layers:
             if progress:
                 progress(f"{layer.name} on {machine.pes} PEs")
-            runs.append(self._layer_run(layer.name, machine, placed, flow))
+            runs.append(self.layer_run(layer.name, machine, placed, flow))
         return self._result(machine, placed, flow, runs, notes)
 
     def place(self, machine: Accelerator) -> Placed:
@@ -227,7 +226,7 @@ class Session:
         found: T = self._kept[key]
         return found
 
-    def _values(self, machine: Accelerator, progress: Progress | None = None) -> NetworkFlow:
+    def values(self, machine: Accelerator, progress: Progress | None = None) -> NetworkFlow:
         """Values through the network; they do not depend on the array, only on the arithmetic."""
         key = _arithmetic(machine)
         if key not in self._flows:
@@ -248,9 +247,10 @@ class Session:
 
         return self._keep(_array_key(name, machine), decoded)
 
-    def _layer_run(
+    def layer_run(
         self, name: str, machine: Accelerator, placed: Placed, flow: NetworkFlow
     ) -> LayerRun:
+        """Run one layer on the array, with what `place` and `values` gave."""
         step = self.flow.graph.step_of(name)
         in_time = isinstance(step.op, Recurrent)
         blocks = self._array_runs(name, machine, placed, flow)
@@ -266,25 +266,29 @@ class Session:
             steps_in_time=in_time,
         )
 
+    def blocks(self, name: str, machine: Accelerator, placed: Placed) -> list[Block]:
+        """What the array runs one after the other: a layer, or the blocks of columns it is cut into."""
+        layer, (decoded, array) = self.layers[name], placed.laid_out[name]
+        rules = array_rules(machine, layer, decoded)
+        if name in placed.memories.blocked:
+            return column_blocks(layer, decoded, placed.memories, machine, rules)
+        return [Block(slice(None), array, rules)]
+
     def _array_runs(
         self, name: str, machine: Accelerator, placed: Placed, flow: NetworkFlow
     ) -> list[ArrayRun]:
-        """The layer's run on the array, block of columns by block; one block unless it is cut."""
-        layer, (decoded, array) = self.layers[name], placed.laid_out[name]
-        rules = array_rules(machine, layer, decoded)
-        vectors = flow.layers[name].vectors
-        key = ("run", _array_key(name, machine), _arithmetic(machine), rules)
-        if name not in placed.memories.blocked:
-            return [self._keep(key, partial(run_array, array, vectors, rules))]
+        vectors, memories = flow.layers[name].vectors, placed.memories
 
-        def in_blocks() -> list[ArrayRun]:
+        def run() -> list[ArrayRun]:
             return [
                 run_array(block.array, vectors, block.rules, block.columns)
-                for block in column_blocks(layer, decoded, placed.memories, machine, rules)
+                for block in self.blocks(name, machine, placed)
             ]
 
-        sizes = (placed.memories.weight_bytes, placed.memories.pointer_bytes)
-        return self._keep((key, sizes), in_blocks)
+        timing = array_rules(machine, self.layers[name], placed.laid_out[name].decoded)
+        cut = (memories.weight_bytes, memories.pointer_bytes) if name in memories.blocked else None
+        key = ("run", _array_key(name, machine), _arithmetic(machine), timing, cut)
+        return self._keep(key, run)
 
     def _result(
         self,

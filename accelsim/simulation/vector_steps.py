@@ -32,7 +32,15 @@ def vector_results(
             continue
         row = _row(step, work, traffic, examples, machine)
         energy = vector_energy(
-            work, examples, row["cycles"], row["dram_bytes"], machine, srams, technology, channel
+            work,
+            examples,
+            row["cycles"],
+            row["dram_bytes"],
+            traffic.read * examples,
+            machine,
+            srams,
+            technology,
+            channel,
         )
         row["energy_pj"] = sum(term.energy_pj for term in energy)
         results.append(StepResult(row, tuple(energy)))

@@ -31,6 +31,7 @@ from accelsim.simulation.arithmetic import (
     quantize,
     saturate,
     shifted,
+    shifted_sum,
 )
 
 Array = Any
@@ -98,8 +99,7 @@ def elementwise(op: Elementwise, given: Sequence[Value], name: str, formats: For
     else:
         values = one + other if op.function == "add" else one - other
         frac = formats.of(name, magnitude(values))
-        left, right = (shifted(item.raw, item.frac_bits - frac) for item in (a, b))
-        raw = left + right if op.function == "add" else left - right
+        raw = shifted_sum(a, b, frac, 1 if op.function == "add" else -1)
     return Value(values, saturate(raw, frac, formats.bits))
 
 

@@ -10,13 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accelsim.errors import InputError
-from accelsim.hardware.accelerator import Accelerator
-from accelsim.simulation.blocks import Block, column_blocks
-from accelsim.simulation.counting import LayerRun, layer_cycles, streamed, transfer_cycles
-from accelsim.simulation.mapping import array_rules
+from accelsim.simulation.blocks import Block
+from accelsim.simulation.counting import LayerRun, block_transfer_cycles, layer_cycles, streamed
 from accelsim.simulation.pe_array import DRAIN_CYCLES, Broadcasts, PeArray, Rules
 from accelsim.simulation.result import Result
-from accelsim.simulation.session import Placed, Session
+from accelsim.simulation.session import Session
 from accelsim.simulation.vectors import Vectors
 from accelsim.study.layer_trace import Label, LayerTrace
 
@@ -42,17 +40,17 @@ def choose_pass(session: Session, result: Result, name: str, vector: int | None)
     Raises InputError if there is no such vector.
     """
     machine = result.machine
-    placed, flow = session.place(machine), session._values(machine)
+    placed, flow = session.place(machine), session.values(machine)
     layer, vectors = session.layers[name], flow.layers[name].vectors
     total = vectors.examples * vectors.per_example
     if vector is not None and not 0 <= vector < total:
         raise InputError(
             f"vector {vector}: layer '{name}' has {total:,}: give a number from 0 to {total - 1}"
         )
-    blocks = _blocks_of(session, placed, machine, name)
+    blocks = session.blocks(name, machine, placed)
     cycles = _cycles_of_passes(blocks, vectors)
     block, number = _slowest(cycles, vector)
-    ran = session._layer_run(name, machine, placed, flow)
+    ran = session.layer_run(name, machine, placed, flow)
     start_cycle = round(_start_us(result, name) * machine.clock_mhz)
     label = Label(
         name=name,
@@ -110,15 +108,6 @@ def _row_waits(plan: Any, columns: Any, rules: Rules) -> tuple[Any, Any]:
     return before, rules.sram_latency * further
 
 
-def _blocks_of(session: Session, placed: Placed, machine: Accelerator, name: str) -> list[Block]:
-    """What the array runs one after the other: the layer, or the blocks of columns that it is cut into."""
-    layer, (decoded, array) = session.layers[name], placed.laid_out[name]
-    rules = array_rules(machine, layer, decoded)
-    if name in placed.memories.blocked:
-        return column_blocks(layer, decoded, placed.memories, machine, rules)
-    return [Block(slice(None), array, rules)]
-
-
 def _slowest(cycles: Any, vector: int | None) -> tuple[int, int]:
     """(block, vector) of the pass with the most cycles, of one vector or of all."""
     if vector is not None:
@@ -164,10 +153,6 @@ def _cycles_before(ran: LayerRun, result: Result, cycles: Any, block: int, numbe
     example, place = divmod(number, ran.flow.vectors.per_example)
     earlier = int(layer_cycles(ran, stream, memories, machine)[:example].sum())
     if len(ran.blocks) > 1:  # the first block is waited for, further ones come meanwhile
-        n_bytes = stream.weight_bytes + stream.activation_bytes
-        load = ran.decoded.load_cycles * stream.loads
-        part = max(
-            transfer_cycles(n_bytes // len(ran.blocks), machine), -(-load // len(ran.blocks))
-        )
+        part = block_transfer_cycles(ran, stream, machine)
         earlier += part + sum(max(int(run.cycles[example]), part) for run in ran.blocks[:block])
     return earlier + int(cycles[block, number - place : number].sum())

@@ -10,8 +10,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import decoders_page
 import pandas as pd
-from decoders_page import fill_page
 
 from accelsim.hardware.accelerator import Accelerator, accelerator
 from accelsim.hardware.decoders import unit_for_all
@@ -190,7 +190,7 @@ def main() -> None:
     frame.to_csv(CSV, index=False)
     drawn = frame[frame.part == "placement"]
     draw_decoders(drawn, PICTURE, title="Huffman decoders on 64 PEs, against fixed entries")
-    fill_page(frame)
+    decoders_page.fill_page(frame)
 
 
 if __name__ == "__main__":

@@ -41,10 +41,12 @@ def fill_page(frame: pd.DataFrame) -> None:
 
 def tables(frame: pd.DataFrame) -> dict[str, str]:
     """Each table in Markdown, by the name that marks its place. frame: decoders.csv."""
-    frame = frame.assign(
-        decoding_pct=100 * frame["decoding_energy_pj"] / frame["energy_pj"],
-        dram_kb=frame["dram_bytes"] / 1024,
-    ).fillna("")
+    frame = filled(
+        frame.assign(
+            decoding_pct=100 * frame["decoding_energy_pj"] / frame["energy_pj"],
+            dram_kb=frame["dram_bytes"] / 1024,
+        )
+    )
     fc8 = frame.network == FC8
     placement = frame.part == "placement"
     inline, any_bit = frame.placement == "inline", frame.alignment == "bit"
@@ -56,6 +58,11 @@ def tables(frame: pd.DataFrame) -> dict[str, str]:
         "streaming": (frame.part == "streaming") & fc8,
     }
     return {name: markdown(frame[rows], COLUMNS[name]) for name, rows in parts.items()}
+
+
+def filled(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same table with empty texts where nothing stands."""
+    return frame.astype(object).where(frame.notna(), "")
 
 
 def markdown(frame: pd.DataFrame, columns: dict[str, str]) -> str:

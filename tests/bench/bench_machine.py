@@ -2,17 +2,21 @@
 
 import numpy as np
 import pytest
-from exact.layers import alexnet_fc8, data_dir
+from exact.layers import alexnet_fc8, data_dir, synthetic_layer
 
+from accelsim.compression.compressor import compress
+from accelsim.compression.layer import CompressedNetwork
+from accelsim.compression.loading import load
 from accelsim.hardware.accelerator import accelerator
 from accelsim.hardware.decoders import decoder_of
 from accelsim.hardware.interleave import interleave
-from accelsim.simulation.network import open_session
-from accelsim.simulation.pe_array import PeArray
+from accelsim.network.layers import Layer, Network
+from accelsim.simulation.pe_array import PeArray, Rules
 from bench.harness import compare
 from bench.stepped_baseline import encode_layer, simulate_baseline
 
 MACHINE = accelerator("eie-64")
+EIE = Rules(MACHINE.queue_depth)
 
 
 def fc8_path():
@@ -22,35 +26,94 @@ def fc8_path():
     return folder / "alexnet_fc8.npz"
 
 
-def test_alexnet_fc8_timing_with_all_counters():
-    """Scan, timing and traffic of a vector, from activations to per-PE counters."""
-    session = open_session(fc8_path(), None, MACHINE)
-    layer = session.network.layers[0]
-    decoded = decoder_of(MACHINE).decode(interleave(layer, 64, 4), MACHINE)
-    array = PeArray(decoded, layer.n_in, has_bias=True)
-    vector = session.inputs.given[layer.name][0]
-    stepped_layer = alexnet_fc8()
-    encoded = encode_layer(stepped_layer.codes, stepped_layer.bias_codes, 64)
+@pytest.fixture(scope="module")
+def fc8():
+    """The layer on 64 PEs, the same encoded for the stepped model, its codebook and a vector."""
+    layer = alexnet_fc8()
+    network = load(fc8_path())
+    assert isinstance(network, CompressedNetwork)
+    array = array_of(network.layers[0])
+    encoded = encode_layer(layer.codes, layer.bias_codes, MACHINE.pes)
+    return array, encoded, layer.codebook, layer.activations
+
+
+def array_of(layer):
+    decoded = decoder_of(MACHINE).decode(interleave(layer, MACHINE.pes, MACHINE.run_bits), MACHINE)
+    return PeArray(decoded, layer.n_in, has_bias=layer.has_bias)
+
+
+@pytest.mark.parametrize("vectors", [1, 64])
+def test_alexnet_fc8_timing_with_all_counters(fc8, vectors):
+    """Scan, timing and traffic of vectors, from activations to per-PE counters."""
+    array, encoded, codebook, vector = fc8
+    batch = np.tile(vector, (vectors, 1))
 
     def ours():
-        broadcasts = array.broadcasts(vector)
-        array.traffic(broadcasts)
-        return array.timing(broadcasts, MACHINE.queue_depth)
+        return array.run_batch(batch, EIE)
 
     def stepped():
-        return simulate_baseline(encoded, stepped_layer.codebook, vector, 8, 8)
+        return [simulate_baseline(encoded, codebook, vector, 8, 8) for vector in batch]
 
-    assert ours().cycles == stepped().cycles == 7926
+    assert ours().cycles[0] == stepped()[0].cycles == 7926
     ratio = compare(
-        "AlexNet FC8, 64 PEs, all counters",
+        f"AlexNet FC8, 64 PEs, all counters, {vectors} vectors",
         ours,
         stepped,
         baseline_name="cycle-stepped Numba model",
-        inner=200,
-        baseline_inner=3,
-        rounds=11,
+        inner=max(1, 200 // vectors),
+        rounds=5,
     )
     assert ratio > 50
+
+
+@pytest.mark.parametrize(
+    ("n_out", "n_in", "vectors"), [(64, 27, 512), (256, 1152, 227), (512, 4608, 57)]
+)
+def test_vectors_of_a_convolution(n_out, n_in, vectors):
+    """A piece of a 3x3 convolution at 30 %, half of its inputs active, no bias."""
+    layer = synthetic_layer(n_out, n_in, weight_density=0.3, activation_density=0.5, seed=0)
+    network = Network("net", (Layer("conv", layer.codebook[layer.codes]),))
+    array = array_of(compress(network, density=1.0).layers[0])
+    encoded = encode_layer(layer.codes, None, MACHINE.pes)
+    batch = (np.random.default_rng(1).random((vectors, n_in)) < 0.5).astype(np.float32)
+    active = batch.astype(np.uint8)
+    items = np.count_nonzero(batch) * MACHINE.pes
+
+    def ours():
+        return array.run_batch(active, EIE)
+
+    def stepped():
+        return [simulate_baseline(encoded, layer.codebook, vector, 8, 8) for vector in batch]
+
+    assert ours().cycles.tolist() == [result.cycles for result in stepped()]
+    ratio = compare(
+        f"{vectors} vectors of {n_out}x{n_in} on 64 PEs, {items / 1e6:.3g} M (broadcast, PE)",
+        ours,
+        stepped,
+        baseline_name="cycle-stepped Numba model",
+        inner=20,
+        rounds=5,
+    )
+    assert ratio > 10
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [Rules(8, sram_latency=2), Rules(8, 4, 2), Rules(8, shared_by=4), Rules(8, 4, 2, 4)],
+    ids=["row waits", "row buffer", "shared", "both"],
+)
+def test_other_rules_on_alexnet_fc8(fc8, rules):
+    """The same vectors with waits and shared decoders, against the plain machine."""
+    array, _, _, vector = fc8
+    batch = np.tile(vector, (16, 1))
+    ratio = compare(
+        f"AlexNet FC8, 64 PEs, 16 vectors, {rules}",
+        lambda: array.run_batch(batch, rules),
+        lambda: array.run_batch(batch, EIE),
+        baseline_name="plain",
+        rounds=5,
+    )
+    assert ratio > 0.002
 
 
 def test_interleaving_for_a_new_number_of_pes():
@@ -72,9 +135,6 @@ def test_interleaving_for_a_new_number_of_pes():
 
 
 def fc6():
-    from accelsim.compression.compressor import compress
-    from accelsim.network.layers import Layer, Network
-
     rng = np.random.default_rng(0)
     weights = rng.laplace(size=(4096, 9216)).astype(np.float32)
     return compress(Network("fc6", (Layer("fc6", weights),)), density=0.09)

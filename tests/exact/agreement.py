@@ -13,7 +13,9 @@ from accelsim.simulation.mapping import array_rules
 from accelsim.simulation.pe_array import PeArray
 from exact.drawing import Case, twin_of
 from exact.stepped import (
+    Layer,
     Layout,
+    Machine,
     SteppedResult,
     lay_out,
     pointer_bits,
@@ -21,13 +23,13 @@ from exact.stepped import (
     simulate_stepped,
 )
 from exact.stepped.huffman_memory import HuffmanStorage
+from exact.stepped.layout import dram_bits, rows_stored
 from exact.stepped.memory import ceil_div
 from exact.stepped.queues import bias_column_of
 
 MAX_FRAC_BITS = 30
 FLOAT32_ROUNDING = 2.0**-24
 SMALLEST_FLOAT32 = 2.0**-149
-CODE_LENGTH_BITS = 4
 
 # --- what is broadcast, and what comes out ---
 
@@ -82,35 +84,20 @@ def check(case: Case, machine: Accelerator) -> None:
     expected = simulate_stepped(case.layer, active, twin, layout)
     interleaved = interleave(case.compressed, machine.pes, machine.run_bits)
     decoded = decoder_of(machine).decode(interleaved, machine)
-    check_storage(decoded, layout, machine)
+    check_storage(decoded, layout, case.layer, twin)
     check_streams(interleaved, layout, machine)
     check_events(decoded, expected, active, case, machine)
     check_lookups(decoded, layout, expected, active, case)
     check_run(case, machine, layout, expected)
 
 
-def check_storage(decoded: DecodedLayer, layout: Layout, machine: Accelerator) -> None:
+def check_storage(decoded: DecodedLayer, layout: Layout, layer: Layer, twin: Machine) -> None:
     """Rows, pointers, padding, and what crosses from DRAM."""
-    twin = twin_of(machine)
-    rows = rows_stored(layout)
-    assert_array_equal(decoded.sram_rows, rows)
+    assert_array_equal(decoded.sram_rows, rows_stored(layout))
     assert_array_equal(decoded.padding_bits, [weights.padding_bits for weights in layout.weights])
     assert decoded.pointer_bits == pointer_bits(layout, twin)
-    dram_bits = int(rows.sum()) * machine.row_bits
-    if layout.streams is not None:
-        symbols = {"joint": 2**twin.entry_bits, "separate": 2**twin.code_bits + 2**twin.run_bits}
-        dram_bits = sum(len(stream.bits) for stream in layout.streams)
-        dram_bits += CODE_LENGTH_BITS * symbols[machine.huffman_alphabet]
-        bias_rows = sum(words.rows_used for words in layout.bias_words if words)
-        dram_bits += bias_rows * machine.row_bits
-    assert decoded.dram_bits == dram_bits
+    assert decoded.dram_bits == dram_bits(layout, layer, twin)
     assert decoded.load_cycles == (layout.loaded.cycles if layout.loaded else 0)
-
-
-def rows_stored(layout: Layout) -> NDArray[np.int64]:
-    """Weight-SRAM rows of each PE, int64[P]."""
-    both = zip(layout.weights, layout.bias_words, strict=True)
-    return np.array([w.rows_used + (bias.rows_used if bias else 0) for w, bias in both])
 
 
 def pointer_bytes(case: Case, layout: Layout, machine: Accelerator) -> int:

@@ -77,7 +77,7 @@ def draw_case(
     n_out, n_in = choose(n_outs), choose(n_ins)
     densities = [1.0, 0.6, 0.3, 0.1, 0.02, 0.0]
     weight_density, activation_density = choose(densities), choose(densities)
-    empty_columns, empty_rows = choose([False, True]), choose([False, True])
+    empty_columns, empty_rows = choose([False, True]), choose([False, False, False, True])
     bias_kind = choose(bias_kinds)
     n_codes = 2 ** choose(range(1, max_code_bits + 1))
     code_skew = choose([0.0, 1.0, 3.0])  # makes some Huffman words much longer than others

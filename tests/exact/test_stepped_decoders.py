@@ -14,6 +14,7 @@ from exact.stepped.encoding import Entry
 from exact.stepped.fixed_memory import FixedStorage
 from exact.stepped.huffman import Alphabet, EntryCode
 from exact.stepped.huffman_memory import HuffmanStorage
+from exact.stepped.layout import dram_bits
 from exact.stepped.memory import PointerWord
 from exact.stepped.pe import RowBuffer
 
@@ -481,6 +482,17 @@ def test_a_loader_decodes_column_after_column(fields: dict[str, Any], expected: 
     loaded = lay_out(layer, machine, SEPARATE).loaded
     assert loaded is not None
     assert loaded.cycles == expected
+
+
+def test_streams_in_dram_come_with_the_starts_of_their_sub_streams() -> None:
+    # a column of 4 + 2 + 3 bits, twice, in 3 PEs; the sub-streams of 7 and 2 bits: an offset of 7
+    layer = layer_of([[LONG, SHORT, MIDDLE]] * 2, pes=3)
+    whole = huffman(pes=3, decoder_placement="load")
+    lengths = 4 * (16 + 2)
+    assert dram_bits(lay_out(layer, whole, SEPARATE), layer, whole) == 3 * 2 * 9 + lengths
+    parts = replace(whole, sub_streams=2)
+    expected = 3 * 2 * (9 + 3) + lengths
+    assert dram_bits(lay_out(layer, parts, SEPARATE), layer, parts) == expected
 
 
 def test_what_was_loaded_runs_as_fixed_entries_do() -> None:

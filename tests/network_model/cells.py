@@ -122,8 +122,9 @@ class Cells:
         new_h, new_c = [], []
         for k in range(self.op.hidden):
             z, f, o = (self.gate(x, gate, k) for gate in range(3))
-            kept = self.multiply(self.s(f), c[k], "cell")
-            fresh = self.multiply(self.one_minus(self.s(f)), self.tanh(z), "cell")
+            forget = self.s(f)
+            kept = self.multiply(forget, c[k], "cell")
+            fresh = self.multiply(self.one_minus(forget), self.tanh(z), "cell")
             new_c.append(self.add(kept, fresh, "cell"))
             new_h.append(self.multiply(self.s(o), new_c[k], "state"))
         return new_h, new_c

@@ -47,7 +47,7 @@ class HuffmanDecoder:
             ),
             sram_rows=layout.sram_rows,
             pointer_bits=pointer_width(
-                layout, entries, machine, _offset_bits(coded, positions, machine)
+                layout, entries, machine, offset_bits(coded, positions, machine)
             ),
             codebook_reads=1,
             dram_bits=int(layout.sram_rows.sum()) * machine.row_bits,
@@ -71,7 +71,7 @@ def decoder_unit(work: Work, machine: Accelerator) -> DecoderUnit:
     )
 
 
-def _offset_bits(coded: CodedColumns, positions: Any, machine: Accelerator) -> int:
+def offset_bits(coded: CodedColumns, positions: Any, machine: Accelerator) -> int:
     """Bits of the pointer word that say where in a column each sub-stream but the first starts.
 
     positions: int64[n_cols + 1, P] of the columns. The last sub-stream starts last.

@@ -8,7 +8,7 @@ from accelsim.hardware.decoders.base import DecodedLayer, with_exact_bias
 from accelsim.hardware.decoders.designs import design_of
 from accelsim.hardware.decoders.entry_code import coded_columns
 from accelsim.hardware.decoders.fixed import fixed_entries
-from accelsim.hardware.decoders.huffman import decoder_unit
+from accelsim.hardware.decoders.huffman import decoder_unit, offset_bits
 from accelsim.hardware.interleave import InterleavedLayer
 
 UNLIMITED = 2**30  # entries that an SRAM row takes per cycle
@@ -21,7 +21,10 @@ class LoadDecoder:
         """Rows, pointers and service of fixed entries; DRAM bits and cycles of the streams."""
         coded = coded_columns(layer, machine)
         work = design_of(machine).work(coded, machine.sub_streams, UNLIMITED)
-        stream_bits = int(coded.positions()[-1].sum())
+        positions = coded.positions()
+        # Each column's sub-streams start at offsets that are sent along.
+        columns = (positions.shape[0] - 1) * machine.pes
+        stream_bits = int(positions[-1].sum()) + columns * offset_bits(coded, positions, machine)
         symbols = sum(alphabet.table.lengths.size for alphabet in coded.code.alphabets)
         # A column without entries takes the cycle that reads its number of entries.
         per_pe = np.maximum(work.cycles, 1).sum(axis=0)

@@ -121,7 +121,7 @@ def _scale_layer(layer: LayerDraft, op: FullyConnected | Convolution, scale: Sca
     if np.all(factor == 1.0):
         layer.bias = bias
         return True
-    layer.weights = layer.weights * factor[:, None]
+    layer.weights = (layer.weights * factor[:, None]).astype(np.float32)
     layer.bias = bias if layer.bias is not None or np.any(bias) else None
     return True
 

@@ -29,7 +29,7 @@ DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, 
 
 @dataclass(frozen=True)
 class _Cell:
-    """A node of one of the three kinds; weights are float64[directions, ...], gates in our order.
+    """A node of one of the three kinds; gates are in our order.
 
     on_x: [directions, gates * hidden, n_in]; on_h: [directions, gates * hidden, hidden]
     bias_x, bias_h: [directions, gates * hidden]
@@ -89,7 +89,7 @@ def _cell(kind: CellName, context: Context, node: "NodeProto") -> _Cell:
         raise NetworkError(f"{where(node)}: direction {direction!r} is not known")
     directions = DIRECTIONS[direction]
     constants = [context.constant(node, index) for index in (1, 2)]
-    on_x, on_h = (constant.floats().astype(np.float64) for constant in constants)
+    on_x, on_h = (constant.floats() for constant in constants)
     count, hidden = len(directions), on_h.shape[-1] if on_h.ndim else 0
     rows = len(ORDER[kind]) * hidden
     if on_x.shape[:2] != (count, rows) or on_x.ndim != 3 or on_h.shape != (count, rows, hidden):
@@ -272,14 +272,10 @@ def _outputs(
     The batch comes first if the layout says so.
     """
     (time, samples), count, hidden = sizes, len(cell.directions), cell.hidden
+    every = SampleShape((time, count, samples, hidden), 2)
+    last = SampleShape((count, samples, hidden), 1)
     if batch_first:
-        every, last = (
-            SampleShape((samples, time, count, hidden), 0),
-            SampleShape((samples, count, hidden), 0),
-        )
-    else:
-        every = SampleShape((time, count, samples, hidden), 2)
-        last = SampleShape((count, samples, hidden), 1)
+        every, last = every.transposed([2, 0, 1, 3]), last.transposed([1, 0, 2])
 
     def both(names: Sequence[str], axis: int, part: str) -> str:
         if len(names) == 1:

@@ -63,7 +63,11 @@ def _same_padding(
     before, after = [], []
     for axis, size in enumerate(sizes):
         reach = (kernel[axis] - 1) * dilation[axis] + 1
-        total = max(0, (-(-size // stride[axis]) - 1) * stride[axis] + reach - size)
+        total = (-(-size // stride[axis]) - 1) * stride[axis] + reach - size
+        # TensorFlow starts at the first value, ONNX Runtime in the middle of what is left out.
+        if total < -1:
+            raise ValueError("auto_pad with a stride far beyond the kernel: export explicit pads")
+        total = max(0, total)
         small, large = total // 2, total - total // 2
         before.append(small if mode == "SAME_UPPER" else large)
         after.append(large if mode == "SAME_UPPER" else small)

@@ -15,6 +15,8 @@ from exact.stepped.parameters import Machine
 from exact.stepped.queues import bias_column_of
 from exact.stepped.word_memory import bias_storage, dense_storage
 
+CODE_LENGTH_BITS = 4
+
 
 class Layer(NamedTuple):
     """codes uint8[n_out, n_in], codebook float32[2**code_bits].
@@ -129,6 +131,35 @@ def _with_bias(
         bias_storage(layer.bias_values[pe :: machine.pes].tolist(), column, part.rows_used, machine)
         for pe, part in enumerate(weights)
     ]
+
+
+def rows_stored(layout: Layout) -> NDArray[np.int64]:
+    """Weight-SRAM rows of each PE, int64[P]."""
+    both = zip(layout.weights, layout.bias_words, strict=True)
+    return np.array([w.rows_used + (bias.rows_used if bias else 0) for w, bias in both])
+
+
+def dram_bits(layout: Layout, layer: Layer, machine: Machine) -> int:
+    """What the layer takes in DRAM, pointers apart.
+
+    Rows as they are in the SRAMs; or streams, the start offsets of their sub-streams for each column,
+    the lengths of all words, and the rows of an exact bias.
+    """
+    if layout.streams is None:
+        return int(rows_stored(layout).sum()) * machine.row_bits
+    columns = used_columns(layer, machine.pes)
+    words = [stream.pointers[column] for stream in layout.streams for column in columns]
+    offsets = [offset for word in words for offset in word.offsets]
+    symbols = 2**machine.code_bits + 2**machine.run_bits
+    if machine.huffman_alphabet == "joint":
+        symbols = 2**machine.entry_bits
+    bias_rows = sum(bias.rows_used for bias in layout.bias_words if bias)
+    return (
+        sum(len(stream.bits) for stream in layout.streams)
+        + len(offsets) * bits_to_say(max(offsets, default=0))
+        + symbols * CODE_LENGTH_BITS
+        + bias_rows * machine.row_bits
+    )
 
 
 def bits_to_say(largest: int) -> int:

@@ -23,7 +23,8 @@ class SteppedResult:
     it waited for a weight row, and arbitration_cycles: for a decoder that others use too.
     starved_cycles: cycles between a PE's first and last pop in which it waited for an item.
     stall_cycles: cycles in which a broadcast was ready but some queue was full.
-    utilization_frac: entries that are no padding ÷ (cycles × multipliers of all PEs). output: float64[n_out].
+    utilization_frac: entries that are no padding ÷ (cycles × multipliers of all PEs).
+    output: float64[n_out].
     broadcast_cycles: int64[broadcasts]. blocked_by: of each broadcast, the lowest PE whose queue was
     full to the last, or None. times: of each PE, the cycles of each item.
     """

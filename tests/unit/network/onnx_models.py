@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 from unit.network.graph_interpreter import outputs as interpreted
 
 from accelsim.network.graph import Softmax
@@ -120,3 +120,9 @@ def assert_same_as_onnxruntime(path: Path, shapes: dict[str, tuple[Any, ...]], *
                 found.ravel(), wanted.ravel(), rtol=1e-4, atol=1e-4 * max(1e-3, abs(expected).max())
             )
     return network
+
+
+def branch(*nodes: NodeProto, output: str, initializers: Any = ()) -> GraphProto:
+    """A branch of an If, which gives one tensor."""
+    info = helper.make_tensor_value_info(output, TensorProto.FLOAT, None)
+    return helper.make_graph(list(nodes), "branch", [], [info], list(initializers))

@@ -11,7 +11,6 @@ from accelsim.compression.layer import CompressedLayer, CompressedNetwork
 from accelsim.compression.sparse import append_column, sparse_codes
 from accelsim.errors import (
     CapacityError,
-    HardwareError,
     InputError,
     NetworkError,
     TechnologyError,
