@@ -18,6 +18,7 @@ from accelsim.network.files import checked_file, first_line, naming_file
 from accelsim.validation import closest, first_problem
 
 MAX_TOML_BYTES = 2**20
+MOST_PES = 65536
 PRESETS = Path(__file__).parent / "presets"
 # These say how Huffman streams are written and decoded. The parameters of a single design are not
 # among them: a sweep over designs may set them all.
@@ -80,7 +81,7 @@ class Accelerator(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = "custom"
-    pes: int = Field(ge=1, le=65536)
+    pes: int = Field(ge=1, le=MOST_PES)
     queue_depth: int = Field(ge=2, le=65536)
     row_bits: int = Field(ge=1, le=65536)
     code_bits: int = Field(ge=1, le=8)

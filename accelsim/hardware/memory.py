@@ -104,15 +104,13 @@ def allocate(needs: list[LayerNeed], pointer_bits: int, machine: Accelerator) ->
 def _too_small(layer: str, memory: str, wanted: int, capacity: int, machine: Accelerator) -> str:
     # Every PE has a pointer to every column, so more PEs do not make pointers fewer.
     more = "or " if memory == "pointer" else "more pes, or "
-    remedies = {
-        "weight": "overflow=grow (larger SRAM), overflow=stream or blocks (from DRAM), ",
-        "pointer": "overflow=grow (larger SRAM), overflow=stream or blocks (from DRAM), ",
-        "activation": "overflow=grow (larger SRAM), overflow=stream (from DRAM), ",
-    }
+    streams = "stream" if memory == "activation" else "stream or blocks"
+    # An activation need that is left while streaming is that of buffers.
+    streamed = "" if machine.overflow == "stream" else f"overflow={streams} (from DRAM), "
     return (
         f"layer '{layer}' needs {wanted:,} bytes of {memory} SRAM per PE, but machine "
-        f"'{machine.name}' with {machine.pes} PEs has {capacity:,}: set {remedies[memory]}"
-        f"{more}{memory}_sram_bytes={wanted}"
+        f"'{machine.name}' with {machine.pes} PEs has {capacity:,}: "
+        f"set overflow=grow (larger SRAM), {streamed}{more}{memory}_sram_bytes={wanted}"
     )
 
 

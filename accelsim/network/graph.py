@@ -81,7 +81,7 @@ class Recurrent(_Operation):
       bias, is multiplied by r after it was computed (`reset_after`); else two: [2*hidden, hidden] on
       h and [hidden, hidden] on r*h.
     * rnn: h = function(x + matrix @ h), `matrices`: one [hidden, hidden].
-    * qrnn: z f o; c = f*c + (1 - f)*z; h = o*c; no matrix. z: tanh; f, o: sigmoid.
+    * qrnn: z f o; c = f*c + (1 - f)*z; h = o*c; no matrix, and the state is c. z: tanh; f, o: sigmoid.
 
     reverse: from the last time step to the first; each row of the output stays at its time. with_cell
     (of an lstm): c follows h in each row, [time, n_state + hidden].

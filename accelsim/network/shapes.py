@@ -27,6 +27,9 @@ from accelsim.network.graph import (
 
 # Values of one tensor: beyond this a file is damaged, and no computer holds it.
 MAX_VALUES = 2**31
+FLAT = (
+    "takes several places across [channels, time]: give a kernel of (1, k), and no rows of padding"
+)
 GATES = {"lstm": 4, "gru": 3, "rnn": 1, "qrnn": 3}
 
 
@@ -169,6 +172,8 @@ def _convolution(
     out = window_places(op, height, width)
     if min(out) < 1:
         raise problem("the kernel is larger than the padded input")
+    if len(given[0]) == 2 and out[0] > 1:
+        raise problem(FLAT)
     return (matrix.n_out, *out) if len(given[0]) == 3 else (matrix.n_out, out[1])
 
 
@@ -258,6 +263,8 @@ def _one_input(op: Any, shape: Shape, constants: Mapping[str, Any], problem: Pro
         out = window_places(op, height, width)
         if min(out) < 1 or any(pad >= op.kernel[i % 2] for i, pad in enumerate(op.padding) if pad):
             raise problem("the window does not fit the padded input, or is all padding at an edge")
+        if len(shape) == 2 and out[0] > 1:
+            raise problem(FLAT)
         return (channels, *out) if len(shape) == 3 else (channels, out[1])
     if isinstance(op, Softmax):
         if op.axis >= len(shape):

@@ -103,9 +103,12 @@ class _Run:
 
     def run(self, step: Step) -> None:
         """Compute a step's output."""
-        given = [self.values[name] for name in step.inputs if name in self.values]
-        if step.name in self.given:
-            given = [self._from_outside(step.name, f"{step.name}.input"), *given[1:]]
+        given = [
+            self._from_outside(step.name, f"{step.name}.input")
+            if index == 0 and step.name in self.given
+            else self.values[name]
+            for index, name in enumerate(step.inputs)
+        ]
         output = self._compute(step, given)
         if output.fixed.saturated and not isinstance(step.op, FullyConnected | Convolution):
             self.saturated[step.name] = output.fixed.saturated
@@ -134,7 +137,9 @@ class _Run:
         if isinstance(op, Reduce):
             return vector_unit.reduce(op, value, name, self.formats)
         if isinstance(op, Softmax):
-            return value._replace(values=vector_unit.softmax(value.values, op.axis + 1))
+            return Value(
+                vector_unit.softmax(value.values, op.axis + 1), value.fixed._replace(saturated=0)
+            )
         assert isinstance(op, Reshape | Transpose | Slice | Pad)
         return vector_unit.rearrange(op, value)
 

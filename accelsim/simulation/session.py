@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from accelsim.compression.layer import CompressedNetwork
 from accelsim.errors import CapacityError
-from accelsim.hardware.accelerator import Accelerator
+from accelsim.hardware.accelerator import MOST_PES, Accelerator
 from accelsim.hardware.decoders import DecodedLayer, decoder_of
 from accelsim.hardware.energy import array_area, layer_energy, macros
 from accelsim.hardware.interleave import InterleavedLayer, interleave
@@ -189,12 +189,13 @@ class Session:
 
     def _on_chips(self, machine: Accelerator) -> tuple[Accelerator, tuple[str, ...]]:
         """As many chips as it takes: their PEs are one array, each broadcast reaches all of them."""
-        for chips in range(1, MOST_CHIPS + 1):
+        most = min(MOST_CHIPS, MOST_PES // machine.pes)
+        for chips in range(1, most + 1):
             several = machine.replace(pes=machine.pes * chips, overflow="error")
             try:
                 self.place(several)
             except CapacityError as error:
-                if chips == MOST_CHIPS:
+                if chips == most:
                     raise CapacityError(f"on {chips} chips: {error}") from None
                 continue
             if chips == 1:

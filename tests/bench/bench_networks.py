@@ -34,14 +34,16 @@ def product(weights, tensor, op):
         return weights @ tensor
     top, left, bottom, right = op.padding
     padded = np.pad(tensor, [(0, 0), (top, bottom), (left, right)])
-    windows = sliding_window_view(padded, op.kernel, axis=(1, 2))[:, :: op.stride[0], :: op.stride[1]]
+    windows = sliding_window_view(padded, op.kernel, axis=(1, 2))[
+        :, :: op.stride[0], :: op.stride[1]
+    ]
     channels = tensor.shape[0] // op.groups
     rows = weights.shape[0] // op.groups
     return [
         weights[g * rows : (g + 1) * rows]
-        @ windows[g * channels : (g + 1) * channels].transpose(0, 3, 4, 1, 2).reshape(
-            weights.shape[1], -1
-        )
+        @ windows[g * channels : (g + 1) * channels]
+        .transpose(0, 3, 4, 1, 2)
+        .reshape(weights.shape[1], -1)
         for g in range(op.groups)
     ]
 

@@ -7,11 +7,13 @@ as they are, and their shapes are worked out anew.
 |---|---|
 | `words` | fixed-point words, one at a time |
 | `windows` | where the windows of convolutions and poolings stand |
+| `functions` | what the vector unit looks up |
+| `matrix` | a layer's matrix times a vector, in words |
 | `cells` | recurrent cells: the table, and what it is in words |
 | `interpreter` | every operation of a graph, word by word |
 | `formats` | the fraction bits that the documents ask for, from another float run |
 | `onnx_twin` | the same network for ONNX Runtime |
-| `drawing` | random networks that cover every operation |
+| `material`, `drawing` | random networks that cover every operation |
 | `comparing` | all tensors of a network as the simulator computes them |
 """
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accelsim.network.graph import Recurrent
+from network_model.functions import sigmoid
 from network_model.words import Words, nearest_even, shifted
 
 Number = Any
@@ -215,7 +216,3 @@ def first_states(op: Recurrent, given: list[Any], zero_h: Any, zero_c: Any) -> t
         return zero_h, [*given, zero_c][0]
     h, c = [*given, *(zero_h, zero_c)[len(given) :]]
     return h, c
-
-
-def sigmoid(x: float) -> float:
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))

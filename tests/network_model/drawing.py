@@ -2,16 +2,13 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from accelsim.compression.layer import CompressedLayer, CompressedNetwork
-from accelsim.compression.sparse import append_column, sparse_codes
+from accelsim.compression.layer import CompressedNetwork
 from accelsim.errors import NetworkError
-from accelsim.network.builder import GraphBuilder
 from accelsim.network.graph import (
     Activate,
     Affine,
@@ -29,55 +26,9 @@ from accelsim.network.graph import (
     Transpose,
 )
 from accelsim.network.shapes import Matrix
-from network_model.windows import windows_of
+from network_model.material import CELLS, FUNCTIONS, KINDS, Material
+from network_model.onnx_twin import has_onnx_windows
 
-FUNCTIONS = (
-    "relu",
-    "leaky_relu",
-    "clip",
-    "sigmoid",
-    "hard_sigmoid",
-    "hard_swish",
-    "tanh",
-    "sqrt",
-    "square",
-)
-CELLS = (
-    "lstm",
-    "lstm_peepholes",
-    "lstm_projection",
-    "gru_after",
-    "gru_before",
-    "rnn_tanh",
-    "rnn_relu",
-    "qrnn",
-)
-KINDS = (
-    "fully_connected",
-    "convolution",
-    "grouped",
-    "depthwise",
-    "pointwise",
-    "convolution_1d",
-    "max_pool",
-    "average_pool",
-    "mean",
-    "sum",
-    "max",
-    *FUNCTIONS,
-    "add",
-    "subtract",
-    "multiply",
-    "affine",
-    "concatenate",
-    "reshape",
-    "transpose",
-    "slice",
-    "pad",
-    "reflect",
-    *CELLS,
-    "softmax",
-)
 # Softmax and roots of values around 0 end a branch, or need care.
 FOLLOWING = tuple(kind for kind in KINDS if kind not in ("softmax", "square"))
 GATES = {"lstm": 4, "gru": 3, "rnn": 1, "qrnn": 3}
@@ -101,18 +52,10 @@ def draw_network(seed: int, kind: str, *, steps: int = 5, smooth: bool = False) 
     return _Drawing(np.random.default_rng([seed, KINDS.index(kind)]), smooth).draw(kind, steps)
 
 
-@dataclass
-class _Drawing:
-    rng: np.random.Generator
-    smooth: bool
+class _Drawing(Material):
+    """Steps, one method per kind of operation, each on a tensor that suits it."""
 
     def draw(self, kind: str, steps: int) -> Drawn:
-        self.layers: list[CompressedLayer] = []
-        self.kinds: list[str] = []
-        self.examples = int(self.rng.integers(1, 4))
-        self.builder = GraphBuilder({})
-        self.given: dict[str, Any] = {}
-        self.ended: set[str] = set()
         self.matrix("first", *self.sizes(1, 4), source=self.new_input(self.shape_for(kind)))
         self.kinds.append("fully_connected")
         assert self.extend(kind), f"no tensor fits {kind}"
@@ -123,86 +66,6 @@ class _Drawing:
             "drawn", tuple(self.layers), graph=graph, constants=self.builder.constants
         )
         return Drawn(network, self.given, self.kinds)
-
-    # --- picking ---
-
-    def one_of(self, options: Sequence[Any]) -> Any:
-        return options[int(self.rng.integers(len(options)))]
-
-    def sizes(self, count: int, most: int) -> list[int]:
-        return [int(n) for n in self.rng.integers(1, most + 1, count)]
-
-    def shape_for(self, kind: str) -> tuple[int, ...]:
-        """A shape that the kind of operation works on."""
-        image = (self.one_of([1, 2, 4]), *(n + 2 for n in self.sizes(2, 4)))
-        sequence = (self.one_of([2, 3, 4]), self.sizes(1, 6)[0] + 2)
-        if kind in CELLS:
-            return sequence
-        if kind == "convolution_1d":
-            return sequence
-        if kind in ("convolution", "grouped", "depthwise", "pointwise", "max_pool", "average_pool"):
-            return image
-        return self.one_of([image, sequence, (self.sizes(1, 8)[0] + 1,)])
-
-    def tensor(self, ranks: Sequence[int] = (1, 2, 3)) -> str:
-        """One of the tensors so far, the newest more often; a new input where none has the rank."""
-        fitting = [
-            name
-            for name, shape in self.builder.shapes.items()
-            if len(shape) in ranks and name not in self.ended
-        ]
-        if not fitting:
-            shapes = [shape for shape in map(self.shape_for, KINDS) if len(shape) in ranks]
-            return self.new_input(self.one_of(shapes))
-        return fitting[-1] if self.rng.random() < 0.7 else self.one_of(fitting)
-
-    # --- values ---
-
-    def new_input(self, shape: tuple[int, ...]) -> str:
-        name = f"in{len(self.given)}"
-        self.builder.inputs[name] = self.builder.shapes[name] = shape
-        scale = 2.0 ** self.rng.integers(-2, 3)
-        values = self.rng.standard_normal((self.examples, *shape)) * scale
-        values[self.rng.random(values.shape) < self.one_of([0.0, 0.5])] = 0
-        if self.rng.random() < 0.1:
-            values[0] = 0
-        self.given[name] = values.astype(np.float32)
-        return name
-
-    def constant(self, size: int) -> str:
-        name = f"constant{len(self.builder.constants)}"
-        values = self.rng.standard_normal(size) * self.one_of([0.1, 1.0, 4.0])
-        self.builder.constants[name] = values.astype(np.float32)
-        return name
-
-    def layer(self, name: str, n_out: int, n_in: int, **fields: Any) -> CompressedLayer:
-        code_bits = self.one_of([2, 3, 4])
-        density = self.one_of([0.2, 0.6, 1.0])
-        kept = self.rng.random((n_out, n_in)) < density
-        codes = np.where(kept, self.rng.integers(1, 2**code_bits, (n_out, n_in)), 0)
-        sparse = sparse_codes(codes.astype(np.uint8))
-        bias = self.one_of(["none", "coded", "exact"])
-        if bias == "coded":
-            column = self.rng.integers(0, 2**code_bits, n_out)
-            sparse = append_column(sparse, column.astype(np.uint8))
-        scale = self.one_of([0.5, 1.0, 2.0]) / math.sqrt(n_in)
-        centroids = self.rng.standard_normal(2**code_bits - 1) * scale
-        exact = self.rng.standard_normal(n_out) * scale
-        layer = CompressedLayer(
-            name=name,
-            n_out=n_out,
-            n_in=n_in,
-            activation=fields.get("activation", self.one_of(["none", "none", "relu"])),
-            codebook=np.append(0, centroids).astype(np.float32),
-            sparse=sparse,
-            bias_coded=bias == "coded",
-            bias=exact.astype(np.float32) if bias == "exact" else None,
-            code_bits=code_bits,
-            index_bits=4,
-            max_code_length=11,
-        )
-        self.layers.append(layer)
-        return layer
 
     # --- steps ---
 
@@ -300,7 +163,7 @@ class _Drawing:
             ceil=bool(self.rng.random() < 0.5),
             count_padding=bool(self.rng.random() < 0.5),
         )
-        if self.smooth and op.ceil and not _onnx_agrees(op, self.builder.shapes[source]):
+        if self.smooth and op.ceil and not has_onnx_windows(op, self.builder.shapes[source]):
             raise NetworkError("ONNX has more windows")
         return self.add(op, source)
 
@@ -436,13 +299,3 @@ class _Drawing:
             if cell == "lstm" and self.rng.random() < 0.7:
                 initial.append(self.new_input((hidden,)))
         return self.add(op, x, *initial, matrices=matrices)
-
-
-def _onnx_agrees(op: Pool, shape: tuple[int, ...]) -> bool:
-    """Whether ONNX, which keeps windows that start in the padding behind, takes as many."""
-    windows = windows_of(op, shape)
-    return all(
-        len(axis.starts)
-        == math.ceil((axis.before + axis.size + axis.after - axis.kernel) / axis.stride) + 1
-        for axis in (windows.vertical, windows.horizontal)
-    )

@@ -12,7 +12,8 @@ import numpy as np
 
 from accelsim.compression.layer import CompressedLayer, CompressedNetwork
 from accelsim.network.graph import Convolution, FullyConnected, Recurrent, Step
-from network_model.cells import Cells, first_states, sigmoid
+from network_model.cells import Cells, first_states
+from network_model.functions import sigmoid
 from network_model.windows import patch_indices, windows_of
 from network_model.words import most_frac_bits
 

@@ -1,7 +1,6 @@
 """A graph word by word, as docs/machine.md says under "Arithmetic": one example, one tensor at a time."""
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -21,7 +20,8 @@ from accelsim.network.graph import (
     Recurrent,
     Reduce,
 )
-from network_model.cells import KINDS_OF_NUMBERS, Word, WordCells, first_states, sigmoid
+from network_model.cells import KINDS_OF_NUMBERS, Word, WordCells, first_states
+from network_model.functions import function_value
 from network_model.matrix import Matrix
 from network_model.windows import patch_indices, windows_of
 from network_model.words import (
@@ -168,7 +168,7 @@ class _Interpreter:
         to = self.frac
 
         def look_up(raw: int) -> int:
-            return nearest_even(_function(op, raw * 2.0**-x.frac), to, self.bits)
+            return nearest_even(function_value(op, raw * 2.0**-x.frac), to, self.bits)
 
         return Words(each(x.raw, look_up), to)
 
@@ -270,21 +270,6 @@ class _Interpreter:
     def softmax(self, _op: Any, x: Words) -> Words:
         """The host computes it, in floating point."""
         return x
-
-
-def _function(op: Activate, x: float) -> float:
-    """An activation function, in double precision."""
-    functions: dict[str, Callable[[], float]] = {
-        "leaky_relu": lambda: x if x >= 0 else op.alpha * x,
-        "clip": lambda: min(max(x, op.alpha), op.beta),
-        "sigmoid": lambda: sigmoid(x),
-        "hard_sigmoid": lambda: min(max(op.alpha * x + op.beta, 0.0), 1.0),
-        "hard_swish": lambda: x * min(max(x / 6 + 0.5, 0.0), 1.0),
-        "sqrt": lambda: math.sqrt(max(x, 0.0)),
-        "square": lambda: x * x,
-        "tanh": lambda: math.tanh(x),
-    }
-    return functions[op.function]()
 
 
 def _zeros(size: int) -> Words:

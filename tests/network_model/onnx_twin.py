@@ -1,5 +1,6 @@
 """The same network as an ONNX model with decoded weights, every step's tensor among its outputs."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from onnx import helper, numpy_helper
 
 from accelsim.compression.layer import CompressedLayer, CompressedNetwork
 from accelsim.network.graph import Activate, Convolution, Elementwise, Pad, Pool, Recurrent
+from network_model.windows import windows_of
 
 OPSET, IR_VERSION = 17, 8
 # Where ONNX wants the gates of `lstm` (i o f g) and `gru` (z r n), by their place in a graph's.
@@ -286,3 +288,13 @@ class _Builder:
 def _bias(layer: CompressedLayer) -> Any:
     bias = layer.bias_values()
     return np.zeros(layer.n_out, dtype=np.float32) if bias is None else bias
+
+
+def has_onnx_windows(op: Pool, shape: tuple[int, ...]) -> bool:
+    """Whether ONNX, which keeps windows that start in the padding behind, takes as many."""
+    windows = windows_of(op, shape)
+    return all(
+        len(axis.starts)
+        == math.ceil((axis.before + axis.size + axis.after - axis.kernel) / axis.stride) + 1
+        for axis in (windows.vertical, windows.horizontal)
+    )

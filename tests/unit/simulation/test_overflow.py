@@ -79,27 +79,30 @@ def test_streamed_activations_fit_and_are_paid_for(kind, machine):
             assert [row[name] for row in result.rows] == [row[name] for row in plain.rows]
 
 
-@pytest.mark.parametrize("kind", ["convolution", "fully_connected", "gru_before", "depthwise"])
+@pytest.mark.parametrize("kind", ["convolution", "lstm", "gru_before", "depthwise"])
 def test_more_chips_are_one_larger_array(kind, machine):
-    drawn = draw_network(32, kind)
-    session = Session(drawn.network, drawn.inputs)
-    needs = [
-        largest_need(session, machine.replace(pes=3 * chips), "weight") for chips in range(1, 9)
+    """As few as hold the fullest PE's weights, in rows of one entry."""
+    drawn = draw_network(38, kind)
+    session, machine = Session(drawn.network, drawn.inputs), machine.replace(pes=1, row_bits=8)
+    needs = {
+        chips: largest_need(session, machine.replace(pes=chips), "weight") for chips in range(1, 6)
+    }
+    numbers = [
+        n for n in needs if needs[n] < min([needs[k] for k in range(1, n)], default=math.inf)
     ]
-    for chips, need in enumerate(needs, 1):
-        if need >= min([*needs[: chips - 1], math.inf]):
-            continue  # no smaller than on fewer chips
-        several = machine.replace(overflow="chips", weight_sram_bytes=need)
+    assert len(numbers) >= 2
+    for chips in numbers:
+        several = machine.replace(overflow="chips", weight_sram_bytes=needs[chips])
         result = session.run(several)
-        expected = session.run(machine.replace(pes=3 * chips, weight_sram_bytes=need))
-        assert result.machine.pes == 3 * chips
+        expected = session.run(several.replace(pes=chips, overflow="error"))
+        assert result.machine.pes == chips
         assert result.rows == expected.rows
         assert result.step_rows == expected.step_rows
         assert_array_equal(result.outputs_fixed.raw, expected.outputs_fixed.raw)
         notes = [note for note in result.notes if "chips" in note]
         assert len(notes) == (chips > 1)
         if chips > 1:
-            assert f"spread over {chips} chips, {3 * chips} PEs in all" in notes[0]
+            assert f"spread over {chips} chips, {chips} PEs in all" in notes[0]
 
 
 def test_what_no_number_of_chips_can_hold_is_an_error(machine):

@@ -515,7 +515,8 @@ def test_entries_are_as_wide_as_the_networks_codes(network, vector):
     narrow = Session(network, vector).run(machine.replace(code_bits=1))
     fitting = Session(network, vector).run(machine.replace(code_bits=3))
     (note,) = [note for note in narrow.notes if "codes" in note]
-    assert "has 3-bit codes" in note and "1-bit ones: entries are 3 + 4 bits" in note
+    assert "has 3-bit codes" in note
+    assert "1-bit ones: entries are 3 + 4 bits" in note
     assert narrow.machine.code_bits == 3
     assert [row["sram_row_reads"] for row in narrow.rows] == [
         row["sram_row_reads"] for row in fitting.rows

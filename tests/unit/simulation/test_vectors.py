@@ -78,6 +78,7 @@ def test_patches_of_random_convolutions(seed):
     assert_array_equal(collected(vectors), expected)
     assert vectors.channels_first
     assert vectors.per_example == len(expected[0])
+    assert vectors.active_fraction() == (images != 0).mean()
     windows = windows_of(step.op, shape)
     inside = sum(windows.covers(y, x) for under in windows.under() for y, x in under)
     assert vectors.words_read() == inside * shape[0]

@@ -67,7 +67,8 @@ def test_damaged_idx_files_are_named(folder, name, content, message):
     (path / name).write_bytes(content)
     with pytest.raises(AccelsimError, match=message) as error:
         load_dataset(path)
-    assert str(path) in str(error.value) and "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_arrays_are_read_and_checked(tmp_path):
@@ -127,7 +128,8 @@ def test_progress_and_limit(network, folder):
     path, _, _ = folder
     seen = []
     frame = evaluate(network, path, limit=3, arithmetic=[16], progress=lambda *x: seen.append(x))
-    assert frame["examples"].tolist() == [3] and seen[-1] == (3, 3)
+    assert frame["examples"].tolist() == [3]
+    assert seen[-1] == (3, 3)
 
 
 @pytest.mark.parametrize(
