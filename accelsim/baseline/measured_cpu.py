@@ -76,8 +76,9 @@ def measure_cpu(
     activations: float32[n_in] or [vectors, n_in] by layer name, instead of the network's own;
         repeated to fill the batch; a layer without any gets drawn ones (the time is the same)
     batch: inferences per product; all times and energies are per inference. A layer that runs several
-        vectors per inference (the patches of a convolution, time steps) has them all in one product;
-        what it takes to gather them is not measured
+        vectors per inference (the patches of a convolution, rows of a sequence) has them all in one
+        product; what it takes to gather them is not measured. A cell's matrix on its state is multiplied
+        with one vector after the other
     repetitions: samples per kernel and cache state, fewer if `budget_s` seconds are over before
     progress: called with the name of each layer before it is measured
     Raises InputError for a number out of range, NetworkError for activations that do not fit,
@@ -98,7 +99,8 @@ def measure_cpu(
             progress(layer.name)
         vectors = network.flow.vectors(layer.name, layer.n_out)
         own = given.get(network.flow.graph.step_of(layer.name).name) if vectors == 1 else None
-        layers.append(_measure_layer(layer, own, vectors, device.blas, rules))
+        in_turn = network.flow.graph.step_of(layer.name).op.kind == "recurrent"
+        layers.append(_measure_layer(layer, own, vectors, in_turn, device.blas, rules))
     return Measurement(
         network=network.name,
         batch=batch,
@@ -148,20 +150,43 @@ def _flusher(n_bytes: int) -> Callable[[], object]:
 
 
 def _measure_layer(
-    layer: CompressedLayer, given: Float32 | None, vectors: int, blas: str, rules: _Rules
+    layer: CompressedLayer,
+    given: Float32 | None,
+    vectors: int,
+    in_turn: bool,
+    blas: str,
+    rules: _Rules,
 ) -> LayerTimings:
-    inputs = _input_columns(layer, given, vectors * rules.batch)
-    kernels = (_dense_kernel(layer, inputs, blas), _sparse_kernel(layer, inputs))
-    _check_agreement(layer.name, *(kernel.run() for kernel in kernels))
+    """in_turn: each vector needs the result of the one before it, as a cell's state does."""
+    turns = vectors if in_turn else 1
+    inputs = _input_columns(layer, given, vectors // turns * rules.batch)
+    dense, sparse = _dense_kernel(layer, inputs, blas), _sparse_kernel(layer, inputs)
+    _check_agreement(layer.name, dense.run(), sparse.run())
+    kernels = [_in_turn(kernel, turns) if turns > 1 else kernel for kernel in (dense, sparse)]
     return LayerTimings(
         name=layer.name,
         n_in=layer.n_in,
         n_out=layer.n_out,
         nonzeros=layer.n_kept,
         vectors=vectors,
+        in_turn=in_turn,
         inputs="drawn" if given is None else "given",
         kernels=tuple(_measure_kernel(kernel, rules) for kernel in kernels),
     )
+
+
+def _in_turn(kernel: _Kernel, turns: int) -> _Kernel:
+    """The same product so many times, one after the other."""
+
+    def repeated(product: Product) -> Product:
+        def run() -> Float32:
+            for _ in range(turns):
+                result = product()
+            return result
+
+        return run
+
+    return kernel._replace(run=repeated(kernel.run), run_tiny=repeated(kernel.run_tiny))
 
 
 def _input_columns(layer: CompressedLayer, given: Float32 | None, count: int) -> Float32:

@@ -14,9 +14,11 @@ from accelsim.files import write_text
 from accelsim.validation import first_problem
 
 Cache: TypeAlias = Literal["flushed", "larger than cache", "warm"]
-Microseconds: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Microjoules: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count: TypeAlias = Annotated[int, Field(ge=1)]
+# Strict: true and false are no numbers.
+Microseconds: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
+Sample: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Microjoules: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Count: TypeAlias = Annotated[int, Field(ge=1, strict=True)]
 
 # With one of two CPUs taken, OpenBLAS waited out time slices: 8 ms, not 0.3 ms, for a product.
 BUSY_CPUS = 0.2
@@ -42,7 +44,7 @@ class Timing(_Record):
 
     cache: Cache
     loops: Count
-    samples_us: Annotated[tuple[Microseconds, ...], Field(min_length=1)]
+    samples_us: Annotated[tuple[Sample, ...], Field(min_length=1)]
     energy_uj: Microjoules | None
 
     @property
@@ -69,7 +71,7 @@ class KernelTimings(_Record):
 
     kernel: Literal["dense BLAS", "sparse CSR"]
     package: str
-    weight_bytes: int = Field(ge=0)
+    weight_bytes: int = Field(ge=0, strict=True)
     overhead_us: Microseconds
     timings: Annotated[tuple[Timing, ...], Field(min_length=1)]
 
@@ -81,14 +83,16 @@ class KernelTimings(_Record):
 class LayerTimings(_Record):
     """A layer's kernels; `inputs` says whether activations were given or drawn.
 
-    vectors: input vectors per inference, as columns of one product (1 for a fully connected layer)
+    vectors: input vectors per inference, 1 for a fully connected layer
+    in_turn: they were multiplied one after the other; else they are the columns of one product
     """
 
     name: str
     n_in: Count
     n_out: Count
-    nonzeros: int = Field(ge=0)
+    nonzeros: int = Field(ge=0, strict=True)
     vectors: Count = 1
+    in_turn: bool = False
     inputs: Literal["given", "drawn"]
     kernels: Annotated[tuple[KernelTimings, ...], Field(min_length=1)]
 
@@ -108,7 +112,7 @@ class Measurement(_Record):
     device: Device
     flush_bytes: Count
     energy_zones: tuple[str, ...]
-    others_cpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+    others_cpus: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)] | None
     layers: tuple[LayerTimings, ...]
 
     def rows(self) -> list[BaselineRow]:
@@ -140,7 +144,7 @@ class Measurement(_Record):
             _CACHES[timing.cache],
             f"median of {len(timing.samples_us)}, least {timing.min_us:.4g}, p10 to p90 {spread}",
             f"batch {self.batch}",
-            f"float32 product{f' of {layer.vectors} vectors' if layer.vectors > 1 else ''} only",
+            f"float32 product{_vectors_text(layer)} only",
             threads,
         ]
         if timing.cache == "flushed" and self.device.cache_assumed:
@@ -159,6 +163,12 @@ class Measurement(_Record):
         if timing.energy_uj is None:
             return "energy not measured: the RAPL counter stood still"
         return f"energy of the CPU package ({', '.join(self.energy_zones)}), idle power included"
+
+
+def _vectors_text(layer: LayerTimings) -> str:
+    if layer.vectors == 1:
+        return ""
+    return f" of {layer.vectors} vectors" + (", one after the other," if layer.in_turn else "")
 
 
 def save_measurement(measurement: Measurement, path: str | Path) -> None:

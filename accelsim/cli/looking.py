@@ -129,8 +129,9 @@ def serve(
         str, typer.Option(help="What chips hold: replicated, or pipelined groups of layers.")
     ] = "replicated",
     link: Annotated[
-        str, typer.Option(help="Link between pipelined chips: grs, or a .toml file.")
-    ] = "grs",
+        str | None,
+        typer.Option(help="Link between pipelined chips: grs (the default), or a .toml file."),
+    ] = None,
     link_gbyte_per_s: Annotated[
         float | None,
         typer.Option(

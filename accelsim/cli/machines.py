@@ -105,7 +105,7 @@ def sweep(
         raise InputError(f"--set {name}: varies already (--vary {name}=...): give one of the two")
     make_folder(out)
     store = out / "points.jsonl"
-    if not resume:
+    if not resume and not store.is_dir():  # a folder is refused, not removed
         store.unlink(missing_ok=True)
     with progress_bar() as advance:
         frame = run(

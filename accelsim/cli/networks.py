@@ -10,6 +10,7 @@ from accelsim.cli.options import (
     JsonOption,
     NetworkArgument,
     SeedOption,
+    artifact_path,
     densities,
 )
 from accelsim.cli.output import (
@@ -57,6 +58,7 @@ def compress(
     from accelsim.compression.loading import load
     from accelsim.compression.recipe import Recipe, make_recipe
 
+    out = artifact_path(out)
     recipe = make_recipe(
         None,
         density=densities(density),

@@ -1,11 +1,13 @@
 """Options that several commands share, and how their texts are read."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from accelsim.errors import InputError
 
+VARY = "--vary"
 NetworkArgument = Annotated[
     str,
     typer.Argument(
@@ -33,8 +35,8 @@ SeedOption = Annotated[int, typer.Option(help="Seed of everything that is drawn 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
 
 
-def machine_fields(texts: list[str] | None) -> dict[str, Any]:
-    """Fields of the machine from `field=value` texts. Raises HardwareError for a wrong name."""
+def machine_fields(texts: list[str] | None, option: str = "--set") -> dict[str, Any]:
+    """Fields of the machine from the `field=value` texts of an option. Raises HardwareError."""
     from accelsim.errors import HardwareError
     from accelsim.hardware.accelerator import Accelerator, parse_override
     from accelsim.validation import closest
@@ -42,7 +44,7 @@ def machine_fields(texts: list[str] | None) -> dict[str, Any]:
     known = list(Accelerator.model_fields)
     fields: dict[str, Any] = {}
     for text in texts or []:
-        name, value = parse_override(text)
+        name, value = parse_override(text, option)
         if name not in known:  # it could be another argument of the same function
             raise HardwareError(f"machine: unknown field '{name}'{closest(name, known, 'fields')}")
         if name in fields:
@@ -62,18 +64,36 @@ def cycle_window(text: str | None) -> tuple[int, int] | None:
 
 
 def varied_fields(texts: list[str]) -> dict[str, list[Any]]:
-    """Fields and their values from `field=a,b,c` texts."""
-    return {
-        name: [machine_fields([f"{name}={value}"])[name] for value in str(values).split(",")]
-        for name, values in machine_fields(texts).items()
-    }
+    """Fields and their values from the `field=a,b,c` texts of --vary. Raises HardwareError."""
+    fields = {}
+    for name, values in machine_fields(texts, VARY).items():
+        parts = str(values).split(",")
+        if not all(part.strip() for part in parts):
+            raise InputError(f"{VARY} {name}={values}: has an empty value: write {name}=a,b,c")
+        fields[name] = [machine_fields([f"{name}={part}"], VARY)[name] for part in parts]
+    return fields
+
+
+def artifact_path(path: Path) -> Path:
+    """The path, if an artifact can be written there. Raises InputError."""
+    if path.suffix != ".safetensors":
+        raise InputError(f"{path}: an artifact's name ends in .safetensors: rename it")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder: give the name of a file")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}: make it, or choose another")
+    return path
 
 
 def densities(texts: list[str] | None) -> dict[str, float] | float | None:
     """`0.1` for all layers (one number, which any scope takes), `fc3=0.25` for one, or both."""
     densities: dict[str, float] = {}
     for text in texts or []:
-        layer, _, fraction = text.rpartition("=")
+        layer, equals, fraction = text.rpartition("=")
+        if equals and not layer.strip():
+            raise InputError(
+                f"--density {text}: names no layer: write layer=fraction, or a fraction"
+            )
         if (layer or "*") in densities:
             raise InputError(
                 f"--density {text}: is the second for {layer or 'all layers'}: give one"

@@ -10,6 +10,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -114,9 +115,16 @@ class Accelerator(BaseModel):
     technology: TableName
     dram: TableName
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _nothing_is_true_or_false(cls, value: Any) -> Any:
+        if isinstance(value, bool):  # pydantic would take it for 1 or 0
+            raise ValueError("is no number and no name: give one, as in docs/machine.md")
+        return value
+
     @model_validator(mode="after")
     def _an_entry_fits_a_row(self) -> "Accelerator":
-        if self.row_bits < self.entry_bits:
+        if self.decoder != "dense" and self.row_bits < self.entry_bits:
             raise ValueError(
                 f"row_bits={self.row_bits} is less than one entry of "
                 f"code_bits + run_bits = {self.entry_bits} bits"
@@ -225,11 +233,11 @@ def _validated(fields: dict[str, Any], place: str) -> Accelerator:
         ) from None
 
 
-def parse_override(text: str) -> tuple[str, Any]:
-    """`field=value` from the command line. Raises HardwareError if it is not of that form."""
+def parse_override(text: str, option: str = "--set") -> tuple[str, Any]:
+    """`field=value` of an option of the command line. Raises HardwareError if it is not of that form."""
     field, equals, value = text.partition("=")
     if not equals or not field.strip() or not value.strip():
-        raise HardwareError(f"--set {text}: write field=value, as in --set pes=32")
+        raise HardwareError(f"{option} {text}: write field=value, as in {option} pes=32")
     if value.strip().lower() == "none":
         return field.strip(), None
     return field.strip(), value.strip()

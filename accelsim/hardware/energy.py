@@ -13,6 +13,7 @@ from accelsim.hardware.decoder_cost import (
     table_memory,
 )
 from accelsim.hardware.decoders.unit import DecoderUnit, DecodingTable
+from accelsim.hardware.extra_logic import extra_logic_area
 from accelsim.hardware.memory import Memories
 from accelsim.hardware.sram import Sram
 from accelsim.hardware.technology import Dram, Technology
@@ -274,8 +275,10 @@ def lnzd_nodes(pes: int) -> int:
     return max(1, nodes)
 
 
-def array_area(machine: Accelerator, srams: Macros, technology: Technology) -> list[AreaTerm]:
-    """Area of all PEs, memories by CACTI, logic as published."""
+def array_area(
+    machine: Accelerator, srams: Macros, technology: Technology, lanes: int = 0
+) -> list[AreaTerm]:
+    """Area of all PEs and of `lanes` of the vector unit: memories by CACTI, logic as published."""
     terms = [
         AreaTerm(name, machine.pes * MACRO_COUNTS[name] * macro.area_mm2, macro.source)
         for name, macro in srams.of_pe.items()
@@ -290,4 +293,4 @@ def array_area(machine: Accelerator, srams: Macros, technology: Technology) -> l
         )
         for name, area in technology.area.items()
     ]
-    return terms
+    return terms + extra_logic_area(machine, lanes, technology)

@@ -57,6 +57,11 @@ def pointers_per_pe(n_in: int, pes: int, has_bias: bool) -> int:
     return columns + 1
 
 
+def fits_memories(need: LayerNeed, memories: Memories) -> bool:
+    """Whether weights and pointers can stay in the SRAMs while a layer runs."""
+    return need.weight <= memories.weight_bytes and need.pointer <= memories.pointer_bytes
+
+
 def activation_bytes(words: int, machine: Accelerator) -> int:
     """Bytes of so many words of activations."""
     return _bytes(words * machine.arithmetic_bits)

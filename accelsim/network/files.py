@@ -18,14 +18,16 @@ def checked_file(path: StrPath, limit_bytes: int = LIMIT_BYTES) -> Path:
     """`path` as a Path; InputError unless it is a regular file of at most `limit_bytes`."""
     path = Path(path)
     try:
-        is_file, is_directory = path.is_file(), path.is_dir()
+        is_file, is_directory, exists = path.is_file(), path.is_dir(), path.exists()
         size = path.stat().st_size if is_file else 0
     except OSError as error:
         raise InputError(f"{path}: cannot be opened ({first_line(error)})") from error
     if is_directory:
         raise InputError(f"{path}: is a directory: give a file in it")
-    if not is_file:
+    if not exists:
         raise InputError(f"{path}: no such file: check the path")
+    if not is_file:
+        raise InputError(f"{path}: is no regular file: copy its content into one")
     if size > limit_bytes:
         raise InputError(f"{path}: has {size} bytes, the limit is {limit_bytes}: split the file")
     return path
@@ -33,10 +35,12 @@ def checked_file(path: StrPath, limit_bytes: int = LIMIT_BYTES) -> Path:
 
 @contextmanager
 def naming_file(path: Path) -> Iterator[None]:
-    """Put `path` in front of the errors of the block; the errors keep their types."""
+    """Put `path` in front of errors of the block that lack it; the errors keep their types."""
     try:
         yield
     except (NetworkError, FileFormatError) as error:
+        if str(error).startswith(f"{path}: "):  # by a reader that the block has called
+            raise
         raise type(error)(f"{path}: {error}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({first_line(error)})") from error

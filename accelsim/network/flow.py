@@ -98,14 +98,14 @@ class Flow:
         for name, values in activations.items():
             place = self.place(name)
             shape = self.shape_at(place)
-            array = as_finite_float32(values, f"activations of layer '{place}'")
+            what = f"activations of {'input' if place in self.graph.inputs else 'layer'} '{place}'"
+            array = as_finite_float32(values, f"array of {what}")
             batch_axes = array.ndim - len(shape)
             fits = batch_axes in (0, 1) and array.shape[batch_axes:] == shape
             if not fits or array.size == 0:
                 sizes = ", ".join(str(size) for size in shape)
                 raise NetworkError(
-                    f"activations of layer '{place}' have shape {array.shape}: "
-                    f"give [{sizes}] or [batch, {sizes}]"
+                    f"{what} have shape {array.shape}: give [{sizes}] or [batch, {sizes}]"
                 )
             checked[name] = array
         return checked

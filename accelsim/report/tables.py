@@ -76,7 +76,7 @@ def layers_table(result: "Result") -> RenderableType:
     """
     table = _table(f"{result.network} on {result.machine.name}, {result.machine.pes} PEs")
     _columns(table, name="Layer", numbers=[
-        "Out × in", "Cycles", "Latency", "Utilis.", "Padding", "Energy", "Weights in",
+        "Out × in", "Cycles", "Latency", "Util.", "Pad", "Energy", "From",
     ])  # fmt: skip
     for row in result.rows:
         table.add_row(*_layer_cells(row))
@@ -331,6 +331,8 @@ def _run_summary(result: "Result") -> list[str]:
     outside = [row["name"] for row in result.rows if row["activations_in"] == "dram"]
     streamed = [f"Activations of {len(outside)} layers go through DRAM."] if outside else []
     return [
+        "Util.: useful entries of all that PEs and cycles could take. Pad: entries that only bridge "
+        "runs of zeros. From: where weights are.",
         *streamed,
         f"For {inputs}: mean power {number(total['power_mw'])} mW, "
         f"area {number(total['area_mm2'])} mm².",

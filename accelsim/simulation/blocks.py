@@ -86,18 +86,44 @@ def _bounds(
         start = stop = bounds[-1]
         for line_end in range(start + pes, n_in + pes, pes):
             end = min(line_end, n_in)
-            # The bias comes with the last block.
-            last = len(rows.last) if end == n_in else end
-            touched = int((rows.last[last - 1] - rows.first[start]).max()) + 1
-            pointers = pointers_per_pe(end - start, pes, layer.has_bias and end == n_in)
+            touched, pointers = _need(layer, rows, start, end, pes)
             if touched > most_rows or pointers > most_pointers:
                 break
             stop = end
         if stop == start:
-            raise CapacityError(
-                f"layer '{layer.name}': not even the columns of one line of {pes} activations fit half "
-                f"of the weight SRAM ({memories.weight_bytes:,} bytes per PE) and pointer SRAM "
-                f"({memories.pointer_bytes:,} bytes): make them larger"
-            )
+            raise _too_small(layer, rows, decoded, memories, machine)
         bounds.append(stop)
     return bounds
+
+
+def _need(layer: CompressedLayer, rows: _Rows, start: int, end: int, pes: int) -> tuple[int, int]:
+    """Weight rows, of the fullest PE, and pointers of columns start to end - 1."""
+    is_last = end == layer.n_in
+    last = len(rows.last) if is_last else end  # the bias comes with the last block
+    touched = int((rows.last[last - 1] - rows.first[start]).max()) + 1
+    return touched, pointers_per_pe(end - start, pes, layer.has_bias and is_last)
+
+
+def _too_small(
+    layer: CompressedLayer,
+    rows: _Rows,
+    decoded: DecodedLayer,
+    memories: Memories,
+    machine: Accelerator,
+) -> CapacityError:
+    """The memories that do not hold every line, and the sizes that would."""
+    pes, n_in = machine.pes, layer.n_in
+    lines = [_need(layer, rows, i, min(i + pes, n_in), pes) for i in range(0, n_in, pes)]
+    most_rows, most_pointers = (max(need) for need in zip(*lines, strict=True))
+    wanted = {
+        "weight": -(-HALVES * most_rows * machine.row_bits // 8),
+        "pointer": -(-HALVES * most_pointers * decoded.pointer_bits // 8),
+    }
+    held = {"weight": memories.weight_bytes, "pointer": memories.pointer_bytes}
+    small = [name for name in wanted if wanted[name] > held[name]]
+    sizes = " and ".join(f"{name} SRAM ({held[name]:,} bytes per PE)" for name in small)
+    remedy = " and ".join(f"{name}_sram_bytes={wanted[name]}" for name in small)
+    return CapacityError(
+        f"layer '{layer.name}': not even the columns of one line of {pes} activations fit half of "
+        f"the {sizes}: set {remedy}"
+    )

@@ -24,6 +24,7 @@ class LayerRun(NamedTuple):
     blocks: the array's run for each block of columns; one block if the layer was not cut
     run: all of them together
     traffic: words of activations from and to DRAM, per example
+    fits: whether the weights can stay in the SRAMs while the layer runs
     steps_in_time: whether a vector needs the results of the one before it (a cell's state)
     """
 
@@ -31,6 +32,7 @@ class LayerRun(NamedTuple):
     flow: LayerFlow
     decoded: DecodedLayer
     need: LayerNeed
+    fits: bool
     blocks: list[ArrayRun]
     run: ArrayRun
     traffic: DramTraffic
@@ -133,9 +135,8 @@ def streamed(ran: LayerRun, memories: Memories, machine: Accelerator) -> Stream:
     name = ran.layer.name
     if name not in memories.streamed | memories.blocked:
         return stream
-    fits = ran.need.weight <= memories.weight_bytes and ran.need.pointer <= memories.pointer_bytes
     # A cell's matrix is needed again in each time step; other layers run all vectors on what is there.
-    loads = ran.flow.vectors.per_example if ran.steps_in_time and not fits else 1
+    loads = ran.flow.vectors.per_example if ran.steps_in_time and not ran.fits else 1
     n_bytes = -(-ran.decoded.dram_bits // 8) + ran.need.pointer * machine.pes
     pointers = 0
     if ran.decoded.pointer_bits:
@@ -187,6 +188,8 @@ def layer_row(
         "dram_weight_bytes": stream.weight_bytes * flow.vectors.examples,
         "dram_activation_bytes": stream.activation_bytes * flow.vectors.examples,
         "memory": memory,
+        "weights_fit": ran.fits,
+        "weight_loads": stream.loads,
         "activations_in": "dram" if stream.activation_bytes else "sram",
         "column_blocks": len(ran.blocks),
         **{f"{memory}_bytes_per_pe": getattr(ran.need, memory) for memory in MEMORIES},
@@ -215,6 +218,26 @@ def network_notes(network: CompressedNetwork) -> tuple[str, ...]:
     if network.provenance.get("synthetic"):
         return ("weights are synthetic: drawn from a seed to the stated densities",)
     return ()
+
+
+def resident_notes(needs: dict[str, LayerNeed], memories: Memories) -> tuple[str, ...]:
+    """At most a note: where layers in SRAM could not all be there at once."""
+    outside = memories.streamed | memories.blocked
+    resident = [need for name, need in needs.items() if name not in outside]
+    over = []
+    for memory in ("weight", "pointer"):
+        together = sum(getattr(need, memory) for need in resident)
+        capacity = getattr(memories, f"{memory}_bytes")
+        if together > capacity:
+            over.append(
+                f"{together:,} bytes of {memory} SRAM per PE, of which there are {capacity:,}"
+            )
+    if not over:
+        return ()
+    return (
+        f"layers are resident one at a time: all together need {' and '.join(over)}; bringing the next "
+        "layer in is not counted (weights_in=dram counts it)",
+    )
 
 
 def result_notes(

@@ -65,6 +65,7 @@ class Result:
     outputs: float32 output of the network, [*shape] or [batch, *shape] as the input was
     outputs_fixed: the same in the machine's arithmetic (before a softmax, which the host computes)
     step_results: what the vector unit did between the layers
+    chips: chips that the machine's PEs stand on (overflow=chips)
     order: (`layer` or `step`, name) in the order in which they run
     notes: what a reader should know: inputs that were drawn, memories that were grown, ...
     """
@@ -78,6 +79,7 @@ class Result:
     outputs_fixed: Fixed
     step_results: tuple[StepResult, ...] = ()
     order: tuple[tuple[str, str], ...] = ()
+    chips: int = 1
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -209,6 +211,7 @@ class Result:
         return {
             "network": self.network,
             "machine": self.machine.model_dump(),
+            "chips": self.chips,
             "layers": self.rows,
             "steps": self.step_rows,
             **self.total,

@@ -11,7 +11,14 @@ from accelsim.hardware.accelerator import MOST_PES, Accelerator
 from accelsim.hardware.decoders import DecodedLayer, decoder_of
 from accelsim.hardware.energy import array_area, layer_energy, macros
 from accelsim.hardware.interleave import InterleavedLayer, interleave
-from accelsim.hardware.memory import LayerNeed, Memories, activation_bytes, allocate, weight_need
+from accelsim.hardware.memory import (
+    LayerNeed,
+    Memories,
+    activation_bytes,
+    allocate,
+    fits_memories,
+    weight_need,
+)
 from accelsim.hardware.technology import dram, technology
 from accelsim.hardware.tensors import (
     DramTraffic,
@@ -33,6 +40,7 @@ from accelsim.simulation.counting import (
     layer_row,
     network_notes,
     per_pe_counts,
+    resident_notes,
     result_notes,
 )
 from accelsim.simulation.flow import NetworkFlow, Progress, flow_through
@@ -75,10 +83,15 @@ class LaidOut(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A network on a machine: what each layer needs, and where everything is kept."""
+    """A network on a machine: what each layer needs, and where everything is kept.
+
+    claims: what has to be in the memories while a layer runs: its needs, and those of the other
+        matrices of its cell, which take turns with it at every time step
+    """
 
     laid_out: dict[str, LaidOut]
     needs: dict[str, LayerNeed]
+    claims: dict[str, LayerNeed]
     tensors: Tensors
     memories: Memories
 
@@ -131,8 +144,9 @@ class Session:
         progress: called with what is being done, step by step
         """
         machine, notes = self._wide_enough(machine)
+        chips = 1
         if machine.overflow == "chips":
-            machine, more = self._on_chips(machine)
+            machine, chips, more = self._on_chips(machine)
             notes += more
         technology(machine.technology), dram(machine.dram)  # wrong names are found before long work
         placed = self.place(machine)
@@ -144,7 +158,7 @@ class Session:
             if progress:
                 progress(f"{layer.name} on {machine.pes} PEs")
             runs.append(self.layer_run(layer.name, machine, placed, flow))
-        return self._result(machine, placed, flow, runs, notes)
+        return replace(self._result(machine, placed, flow, runs, notes), chips=chips)
 
     def place(self, machine: Accelerator) -> Placed:
         """Lay the network out on a machine. Raises CapacityError where it does not fit."""
@@ -162,15 +176,28 @@ class Session:
             if not step.op.layers:
                 needs[step.name] = LayerNeed(step.name, 0, 0, words)
         pointer_bits = max(item.decoded.pointer_bits for item in laid_out.values())
-        memories = allocate(list(needs.values()), pointer_bits, machine)
-        return Placed(laid_out, needs, tensors, self._blocked(needs, memories))
+        claims = needs | self._shared_claims(needs)
+        memories = allocate(list(claims.values()), pointer_bits, machine)
+        return Placed(laid_out, needs, claims, tensors, self._blocked(claims, memories))
 
-    def _blocked(self, needs: dict[str, LayerNeed], memories: Memories) -> Memories:
+    def _shared_claims(self, needs: dict[str, LayerNeed]) -> dict[str, LayerNeed]:
+        """Of the matrices of a cell, what all of them need together."""
+        claims = {}
+        for step in self.flow.steps:
+            own = [needs[name] for name in step.op.layers]
+            for need in own if len(own) > 1 else ():
+                claims[need.name] = need._replace(
+                    weight=sum(part.weight for part in own),
+                    pointer=sum(part.pointer for part in own),
+                )
+        return claims
+
+    def _blocked(self, claims: dict[str, LayerNeed], memories: Memories) -> Memories:
         """Streaming, too, cuts layers that run many vectors on weights that do not fit."""
         cut = set()
         for name in memories.streamed:
-            step, need = self.flow.graph.step_of(name), needs[name]
-            fits = need.weight <= memories.weight_bytes and need.pointer <= memories.pointer_bytes
+            step = self.flow.graph.step_of(name)
+            fits = fits_memories(claims[name], memories)
             again = math.prod(self.flow.shapes[step.name]) > self.layers[name].n_out
             if again and not fits and not isinstance(step.op, Recurrent):
                 cut.add(name)
@@ -187,7 +214,7 @@ class Session:
         )
         return machine.replace(code_bits=code_bits), (note,)
 
-    def _on_chips(self, machine: Accelerator) -> tuple[Accelerator, tuple[str, ...]]:
+    def _on_chips(self, machine: Accelerator) -> tuple[Accelerator, int, tuple[str, ...]]:
         """As many chips as it takes: their PEs are one array, each broadcast reaches all of them."""
         most = min(MOST_CHIPS, MOST_PES // machine.pes)
         for chips in range(1, most + 1):
@@ -199,12 +226,13 @@ class Session:
                     raise CapacityError(f"on {chips} chips: {error}") from None
                 continue
             if chips == 1:
-                return several, ()
+                return several, 1, ()
+            several = several.replace(name=f"{machine.name} on {chips} chips")
             note = (
                 f"spread over {chips} chips, {several.pes} PEs in all (overflow=chips); broadcasts "
                 "from chip to chip are taken to cost no further time or energy"
             )
-            return several, (note,)
+            return several, chips, (note,)
         raise AssertionError("unreachable")
 
     def _tensors(self, machine: Accelerator) -> Tensors:
@@ -260,6 +288,7 @@ class Session:
             flow=flow.layers[name],
             decoded=placed.laid_out[name].decoded,
             need=placed.needs[name],
+            fits=fits_memories(placed.claims[name], placed.memories),
             blocks=blocks,
             run=joined(blocks),
             # What a cell reads and writes is counted with its step on the vector unit.
@@ -323,11 +352,12 @@ class Session:
             layer_results=tuple(results[layer.name] for layer in self.network.layers),
             step_results=tuple(steps),
             order=_order(self.flow),
-            area_terms=tuple(array_area(machine, srams, tech)),
+            area_terms=tuple(array_area(machine, srams, tech, machine.lanes if steps else 0)),
             outputs=values,
             outputs_fixed=fixed,
             notes=self.notes
             + notes
+            + resident_notes(placed.needs, placed.memories)
             + result_notes(placed.memories, srams, machine, flow.layers, flow.saturated),
             provenance=self.provenance() | {"machine": machine.model_dump()},
         )

@@ -16,6 +16,7 @@ TraceLike: TypeAlias = str | Path | Sequence[float] | NDArray[Any]
 
 MAX_REQUESTS = 10_000_000
 MAX_TIME_US = 1e12  # 11 days, far within 64-bit picoseconds
+LEAST_RATE_PER_S = 1e6 / MAX_TIME_US
 COLUMN = "arrival_us"
 LIMIT_BYTES = 2**28
 
@@ -25,6 +26,11 @@ def poisson_ps(rate_per_s: float, requests: int, seed: int) -> list[int]:
 
     Gaps between arrivals are exponential with mean 1/rate; the first one is a gap after time 0.
     """
+    if rate_per_s < LEAST_RATE_PER_S:
+        raise InputError(
+            f"rate_per_s={rate_per_s:g}: is a request in more than {MAX_TIME_US:g} us: "
+            f"give a rate of at least {LEAST_RATE_PER_S:g}"
+        )
     gaps_us = np.random.default_rng(seed).exponential(1e6 / rate_per_s, requests)
     times_us = np.cumsum(gaps_us)
     if times_us[-1] > MAX_TIME_US:
@@ -77,7 +83,7 @@ def _checked(values: Any) -> list[int]:
     if not np.isfinite(times).all() or times.min() < 0 or times.max() > MAX_TIME_US:
         raise FileFormatError(f"arrival times must lie between 0 and {MAX_TIME_US:g} microseconds")
     if (np.diff(times) < 0).any():
-        late = int(np.argmax(np.diff(times) < 0)) + 1
+        late = int(np.argmax(np.diff(times) < 0)) + 2  # counted from 1, as lines of a file are
         raise FileFormatError(f"arrival times are not in order: request {late} comes too early")
     return _picoseconds(times)
 

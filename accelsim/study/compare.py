@@ -16,6 +16,7 @@ from accelsim.baseline.published import (
 from accelsim.compression.layer import CompressedNetwork
 from accelsim.errors import HardwareError, InputError, NetworkError
 from accelsim.hardware.accelerator import Accelerator, accelerator
+from accelsim.hardware.memory import MEMORIES
 from accelsim.hardware.technology import dram, technology
 from accelsim.network.layers import Network
 from accelsim.simulation.inputs import ActivationsLike
@@ -104,7 +105,8 @@ def compare(
     """Put systems side by side, per inference, layer by layer.
 
     * the machine with its weights in SRAM (`overflow` is `grow` here unless the machine states it);
-    * the same machine streaming compressed weights, and dense weights, from its DRAM for each input;
+    * the same machine, its memories as large, streaming compressed weights, and dense weights, from its
+      DRAM for each input;
     * with `measure`, the CPU of this computer, measured now: dense BLAS and SciPy CSR, batch 1;
       `records` are measurements made before;
     * the published CPU, GPU and mobile GPU times of EIE's Table IV, for layers that it has.
@@ -121,11 +123,13 @@ def compare(
             raise NetworkError(f"layer '{name}': compare calls {meaning} so: rename the layer")
     for record in records:
         _check_record(record, session.network)
-    results = {}
+    results: dict[str, Result] = {}
     for name, variant in _variants(machine):
         if progress:
             progress(name)
-        results[name] = session.run(variant, progress)
+        # Memories of the same size, so that an access costs the same.
+        sizes = _capacities(next(iter(results.values()))) if results else {}
+        results[name] = session.run(variant.replace(**sizes), progress)
     rows = [row for name, result in results.items() for row in _simulated(name, result)]
     if measure:
         if progress:
@@ -161,6 +165,12 @@ def _variants(machine: Accelerator) -> list[tuple[str, Accelerator]]:
             machine.with_decoder("dense").replace(weights_in="dram"),
         ),
     ]
+
+
+def _capacities(result: Result) -> dict[str, int]:
+    """What the memories of a run hold, as fields of a machine."""
+    memories = result.memories
+    return {f"{memory}_sram_bytes": getattr(memories, f"{memory}_bytes") for memory in MEMORIES}
 
 
 def _simulated(name: str, result: Result) -> list[BaselineRow]:

@@ -83,6 +83,8 @@ def _checked(name: str, inputs: Float32, labels: Any) -> Dataset:
             f"{labels.dtype} labels {labels.shape} for inputs {inputs.shape}: "
             "give a whole number for each example, and at least one"
         )
+    if labels.max() > np.iinfo(np.int64).max:
+        raise FileFormatError(f"label {labels.max()} is no class: give labels from 0 on")
     return Dataset(name, inputs, labels.astype(np.int64))
 
 
@@ -106,6 +108,8 @@ def _read_idx(folder: Path, name: str) -> Any:
             content = file.read(int(sizes.prod()))
             if len(content) != sizes.prod():
                 raise FileFormatError(f"ends before its {sizes.tolist()} bytes: it is truncated")
+            if file.read(1):  # also makes gzip compare the checksum
+                raise FileFormatError(f"goes on after its {sizes.tolist()} bytes: it is damaged")
         except (EOFError, ZlibError, gzip.BadGzipFile) as error:
             raise FileFormatError(f"is damaged ({error}): fetch it again") from None
     return np.frombuffer(content, dtype=np.uint8).reshape(sizes)

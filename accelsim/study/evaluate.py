@@ -82,7 +82,7 @@ def evaluate(
     frame.attrs = {
         "network": net.name,
         "data": dataset.name,
-        "notes": notes,
+        "notes": notes + _calibration_notes(arithmetic, calibration, len(dataset.labels)),
         "provenance": {
             **software_versions(),
             "network": dict(net.provenance),
@@ -90,6 +90,17 @@ def evaluate(
         },
     }
     return frame
+
+
+def _calibration_notes(
+    arithmetic: Sequence[Arithmetic], calibration: int, examples: int
+) -> tuple[str, ...]:
+    if set(arithmetic) == {"float32"}:
+        return ()
+    return (
+        f"number formats were chosen on the first {min(calibration, examples):,} of the examples that "
+        "are scored",
+    )
 
 
 def _check(arithmetic: Sequence[Arithmetic], limit: int | None, calibration: int) -> None:

@@ -32,6 +32,7 @@ Arrivals: TypeAlias = Literal["closed", "poisson", "trace"]
 Progress: TypeAlias = Callable[[int, int], None]
 
 REQUESTS = 10_000
+DEFAULT_LINK = "grs"
 MAX_CHIPS = 1024
 MAX_BATCH = 4096
 LOADS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
@@ -52,7 +53,7 @@ def serve(
     batch_timeout_us: float = 0.0,
     chips: int = 1,
     arrangement: Arrangement = "replicated",
-    link_kind: str = "grs",
+    link_kind: str | None = None,
     link_gbyte_per_s: float | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -68,8 +69,8 @@ def serve(
         oldest has waited so long
     chips, arrangement: `replicated`, each runs the whole network with a DRAM channel of its own; or
         `pipelined`, layers are cut into groups, one per chip, joined by links
-    link_kind, link_gbyte_per_s: a table in accelsim/hardware/technologies/link or a path; another
-        bandwidth for it
+    link_kind, link_gbyte_per_s: of several pipelined chips: a table in
+        accelsim/hardware/technologies/link or a path (default: grs); another bandwidth for it
     progress: called with (requests answered, requests in all)
 
     Raises InputError or one of its kinds.
@@ -83,11 +84,13 @@ def serve(
         "batch_timeout_us": _number("batch_timeout_us", batch_timeout_us, 0.0),
         "chips": _whole("chips", chips, MAX_CHIPS),
         "arrangement": _choice("arrangement", arrangement, Arrangement),
-        "link": link_kind,
+        "link": link_kind or DEFAULT_LINK,
         "link_gbyte_per_s": link_gbyte_per_s,
         "seed": seed,
     }
-    table = _link(link_kind, link_gbyte_per_s)
+    if arrangement != "pipelined" or chips == 1:
+        _refuse_links(link_kind, link_gbyte_per_s)
+    table = _link(link_kind or DEFAULT_LINK, link_gbyte_per_s)
     session = open_session(network, activations, machine, seed=seed)
     traffic = _traffic(settings, trace, requests)
     result = session.run(machine)
@@ -170,9 +173,7 @@ def theory_latency_us(system: System, rate_per_s: float) -> float:
 
     It holds one by one, on one chip, or on pipelined chips with their links, with nothing streamed.
     """
-    streamed = any(
-        step.fetch_ps or step.activation_bytes for s in system.stages for step in s.steps
-    )
+    streamed = any(step.fetch_ps or step.input_bytes for s in system.stages for step in s.steps)
     if system.batch > 1 or streamed or (system.arrangement == "replicated" and system.chips > 1):
         return math.nan
     services = [1e-6 * sum(step.array_ps for step in stage.steps) for stage in system.stages]
@@ -199,6 +200,10 @@ def _traffic(settings: dict[str, Any], trace: TraceLike | None, requests: int | 
     count = _whole("requests", REQUESTS if requests is None else requests, MAX_REQUESTS)
     if trace is not None:
         times = trace_ps(trace)
+        if requests is not None and count > len(times):
+            raise InputError(
+                f"requests={count}: the trace has {len(times)}: give no more, or leave requests out"
+            )
         return OpenLoop(times if requests is None else times[:count])
     if arrivals == "poisson":
         settings["rate_per_s"] = _number("rate_per_s", settings["rate_per_s"], 0.0, above=True)
@@ -207,6 +212,15 @@ def _traffic(settings: dict[str, Any], trace: TraceLike | None, requests: int | 
         rounds = 2 if settings["arrangement"] == "pipelined" else 1
         settings["clients"] = rounds * settings["batch"] * settings["chips"]
     return ClosedLoop(_whole("clients", settings["clients"], MAX_REQUESTS), count)
+
+
+def _refuse_links(kind: str | None, gbyte_per_s: float | None) -> None:
+    for name, value in {"link_kind": kind, "link_gbyte_per_s": gbyte_per_s}.items():
+        if value is not None:
+            raise InputError(
+                f"{name}: is for pipelined chips: leave it out, or set arrangement=pipelined and "
+                "at least two chips"
+            )
 
 
 def _link(kind: str, gbyte_per_s: float | None) -> Link:

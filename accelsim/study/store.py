@@ -65,9 +65,15 @@ class PointStore:
     def _read(self, path: Path) -> list[dict[str, Any]]:
         if not path.exists():
             return []
+        if path.is_dir():
+            raise InputError(
+                f"{path}: damaged sweep store, a folder: remove it, or choose another place (--out)"
+            )
         try:
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError:
+            raise InputError(f"{path}: damaged sweep store: start over (--afresh)") from None
+        except OSError as error:
             raise InputError(f"{path}: cannot be read: {error}") from None
         lines = text.splitlines()
         complete = lines if text.endswith("\n") else lines[:-1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from accelsim.compression.layer import CompressedNetwork
 from accelsim.compression.loading import load
 from accelsim.errors import CapacityError, HardwareError, TechnologyError
-from accelsim.hardware.accelerator import Accelerator, accelerator
+from accelsim.hardware.accelerator import HUFFMAN_FIELDS, Accelerator, accelerator
 from accelsim.network.layers import Network
 from accelsim.simulation.inputs import ActivationsLike
 from accelsim.simulation.network import open_session
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Progress = Callable[[int, int], None]
+NOT_HERE = "n/a"  # a field that the point's decoder does not have
 SRAM_FIELDS = ("weight_sram_bytes", "pointer_sram_bytes", "activation_sram_bytes")
 
 
@@ -38,7 +39,8 @@ def sweep(
     fields: machine fields with a list of values each (``pes=[16, 32, 64]``), or one value for all
         points. `overflow` defaults to `grow`, so that every point can be run; where `pes` vary and
         weights stay in SRAM, every SRAM whose capacity is not given is then sized to what the network
-        needs at that point.
+        needs at that point. Where `decoder` varies, fields that only Huffman streams have are for the
+        points with decoder=huffman; rows of the others tell 'n/a'.
     store: a file that keeps each point as it is done; an interrupted sweep goes on from there.
     progress: called with (points done, points in all).
 
@@ -59,9 +61,9 @@ def sweep(
     session = open_session(network, activations, machines[0], seed=seed)
     with PointStore(store, session) as points:
         rows: list[dict[str, Any]] = []
-        for done, (machine, result_rows) in enumerate(_points(session, machines, points)):
-            settings = {name: getattr(machine, name) for name in varied}
-            rows += [settings | row for row in result_rows]
+        told = {machine: _settings(machine, varied) for machine in machines}
+        for done, (machine, result_rows) in enumerate(_points(session, told, points)):
+            rows += [told[machine] | row for row in result_rows]
             if progress:
                 progress(done + 1, len(machines))
     frame = pd.DataFrame(rows)
@@ -116,10 +118,24 @@ def grid(base: Accelerator, fields: Mapping[str, Any]) -> list[Accelerator]:
             raise HardwareError(f"sweep: '{name}' has no values: give at least one")
     order = sorted(lists, key=lambda name: name != "pes")
     machines = (
-        base.replace(**dict(zip(order, values, strict=True)))
+        _machine(base, dict(zip(order, values, strict=True)), lists.get("decoder", []))
         for values in product(*(lists[name] for name in order))
     )
     return list(dict.fromkeys(machines))
+
+
+def _machine(base: Accelerator, settings: dict[str, Any], decoders: list[Any]) -> Accelerator:
+    """The machine of a point; beside points with Huffman streams, others do without their fields."""
+    if "huffman" in decoders and settings["decoder"] != "huffman":
+        base = base.with_decoder(settings["decoder"])
+        settings = {name: v for name, v in settings.items() if name not in HUFFMAN_FIELDS}
+    return base.replace(**settings)
+
+
+def _settings(machine: Accelerator, varied: Sequence[str]) -> dict[str, Any]:
+    """What the rows of a point tell of the varied fields."""
+    others = HUFFMAN_FIELDS if machine.decoder != "huffman" else ()
+    return {name: NOT_HERE if name in others else getattr(machine, name) for name in varied}
 
 
 def sum_over_layers(frame: "pd.DataFrame", varied: Sequence[str]) -> "pd.DataFrame":
@@ -142,6 +158,7 @@ def point_rows(result: Result) -> list[dict[str, Any]]:
         "weight_capacity_bytes_per_pe": result.memories.weight_bytes,
         "pointer_capacity_bytes_per_pe": result.memories.pointer_bytes,
         "activation_capacity_bytes_per_pe": result.memories.activation_bytes,
+        "chips": result.chips,
         "grown": " ".join(result.memories.grown),
     }
     rows = result.rows + result.unit_rows
@@ -149,25 +166,26 @@ def point_rows(result: Result) -> list[dict[str, Any]]:
 
 
 def _points(
-    session: Session, machines: Iterable[Accelerator], store: PointStore
+    session: Session, machines: Mapping[Accelerator, dict[str, Any]], store: PointStore
 ) -> Iterator[tuple[Accelerator, list[dict[str, Any]]]]:
     pes = None
-    for machine in machines:
+    for machine, settings in machines.items():
         rows = store.get(machine)
         if rows is None:
             if machine.pes != pes:
                 session.forget_layouts()
                 pes = machine.pes
-            rows = point_rows(_run(session, machine))
+            rows = point_rows(_run(session, machine, settings))
             store.put(machine, rows)
         yield machine, rows
 
 
-def _run(session: Session, machine: Accelerator) -> Result:
+def _run(session: Session, machine: Accelerator, settings: Mapping[str, Any]) -> Result:
     try:
         return session.run(machine)
     except (CapacityError, TechnologyError) as error:
-        raise type(error)(f"sweep point pes={machine.pes}: {error}") from None
+        point = ", ".join(f"{name}={value}" for name, value in settings.items())
+        raise type(error)(f"sweep point {point or machine.name}: {error}") from None
 
 
 def _is_list(values: Any) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Broadcasts x PEs, over all traced layers: about 250 bytes each while they are looked at.
 MAX_ITEMS = 2**23
+MOST_NAMED = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +72,23 @@ def trace(
     """
     machine = accelerator(hardware, **overrides)
     session = open_session(network, activations, machine, seed=seed)
-    names = _chosen([item.name for item in session.network.layers], layer)
+    names = _chosen(session.network, layer)
     result = session.run(machine, progress)
     passes = [choose_pass(session, result, name, vector) for name in names]
     _check_size(passes)
     return Trace(result, tuple(trace_pass(chosen) for chosen in passes))
 
 
-def _chosen(names: list[str], layer: str | None) -> list[str]:
+def _chosen(network: CompressedNetwork, layer: str | None) -> list[str]:
+    names = [item.name for item in network.layers]
     if layer is None:
         return names
+    if layer not in names and any(step.name == layer for step in network.flow.steps):
+        raise InputError(
+            f"layer '{layer}': is a step of the vector unit, and layers with weights are traced: "
+            f"choose one of {', '.join(names[:MOST_NAMED])}"
+            + (", ..." if len(names) > MOST_NAMED else "")
+        )
     if layer not in names:
         raise InputError(f"layer '{layer}': not in this network{closest(layer, names, 'layers')}")
     return [layer]

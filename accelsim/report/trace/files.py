@@ -16,6 +16,7 @@ from accelsim.study.trace import Trace
 DEFAULT_LIMIT_MB = 200.0  # beyond this, Perfetto takes long to open JSON
 DEFAULT_QUEUES = 4
 MB = 1e6
+OPTIONAL = ("wave.vcd", "timeline.png")  # not of every trace
 
 
 def write_trace(
@@ -29,7 +30,8 @@ def write_trace(
 ) -> list[Path]:
     """Write trace.json, timeline.png, the stall report and, with a window, wave.vcd; returns the paths.
 
-    The stall report is stalls.csv, stall_columns.csv, stall_layers.csv and stalls.png.
+    The stall report is stalls.csv, stall_columns.csv, stall_layers.csv and stalls.png. Files of an
+    earlier trace in the folder are replaced, or removed where this one has no such file.
 
     window: first and last cycle, of the only layer traced, to which trace.json, timeline.png and
         wave.vcd are limited; the stall report is of the whole layer
@@ -37,8 +39,8 @@ def write_trace(
     ruler: `time` or `cycles`: what the time axis of trace.json shows
     limit_mb: largest trace.json and wave.vcd to write
 
-    Raises InputError for a window without content, and CapacityError before anything is written if a
-    file would be too large.
+    Raises InputError for a window that is not within the layer's cycles, and CapacityError for a file
+    that would be too large, both before anything is written.
     """
     folder = Path(folder)
     axis = Ruler(ruler, trace.result.machine.clock_mhz)
@@ -58,10 +60,12 @@ def write_trace(
         written.append(folder / name)
     if window is not None:
         written.append(folder / "wave.vcd")
-        layer = trace.traced[0]
-        last = min(window[1], layer.last_cycle)
-        waves.write_waves(layer, written[-1], window[0], last, trace.result.machine.clock_mhz)
-    return written + _draw(trace, folder, window)
+        waves.write_waves(trace.traced[0], written[-1], *window, trace.result.machine.clock_mhz)
+    written += _draw(trace, folder, window)
+    for name in OPTIONAL:  # of an earlier trace
+        if folder / name not in written:
+            (folder / name).unlink(missing_ok=True)
+    return written
 
 
 def _draw(trace: Trace, folder: Path, window: tuple[int, int] | None) -> list[Path]:
@@ -94,7 +98,7 @@ def _check_window(trace: Trace, window: tuple[int, int]) -> None:
             f"({', '.join(names[:8])})"
         )
     end = trace.traced[0].last_cycle
-    if not 1 <= first <= last or first > end:
+    if not 1 <= first <= last <= end:
         raise InputError(
             f"window {first}:{last}: layer '{names[0]}' has cycles 1 to {end}: give FIRST:LAST of these"
         )
@@ -115,7 +119,7 @@ def _check_sizes(
         )
     if window is not None:
         layer = trace.traced[0]
-        size = waves.estimated_bytes(layer, window[0], min(window[1], layer.last_cycle)) / MB
+        size = waves.estimated_bytes(layer, *window) / MB
         if size > limit_mb:
             raise CapacityError(
                 f"wave.vcd would have about {size:,.0f} MB, more than {limit_mb:g}: "

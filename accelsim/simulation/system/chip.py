@@ -73,7 +73,7 @@ class Chip:
                 if step.fetch_ps and (loaded := self._loaded.take()):
                     yield loaded
                 inputs = batch.size
-                moved = step.activation_bytes * inputs
+                moved = step.input_bytes * inputs
                 computed = self.array.job(step.array_ps * inputs, batch, step.layers, inputs)
                 if moved:
                     moved_ps = self._dram.transfer_ps(moved)

@@ -114,7 +114,7 @@ class ServingResult:
         counted, work = self.counted, self.system.work
         inputs, batches = len(counted.arrival_ps), len(counted.size)
         dram_bytes = sum(
-            batches * layer.weight_bytes + inputs * layer.activation_bytes for layer in work.layers
+            batches * layer.weight_bytes + inputs * layer.input_bytes for layer in work.layers
         )
         link_bytes = inputs * sum(stage.output_bytes for stage in self.system.stages[:-1])
         computing_pj = sum(

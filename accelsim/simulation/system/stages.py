@@ -15,13 +15,13 @@ class Step(NamedTuple):
 
     layers: names, and each one's time on the array per input
     array_ps: their sum; fetch_ps: weights, once per batch, 0 if they are in SRAM
-    activation_bytes: per input, moved while the array computes
+    input_bytes: per input, moved while the array computes
     """
 
     layers: tuple[tuple[str, int], ...]
     array_ps: int
     fetch_ps: int = 0
-    activation_bytes: int = 0
+    input_bytes: int = 0
 
 
 class Stage(NamedTuple):
@@ -74,7 +74,7 @@ def build_system(
 
 def layer_time_ps(layer: LayerWork, dram: Dram, batch: int) -> int:
     """Pace of a layer for a batch: the slower of array and DRAM."""
-    moved_ps = dram.transfer_ps(layer.activation_bytes * batch)
+    moved_ps = dram.transfer_ps(layer.input_bytes * batch)
     return max(layer.array_ps * batch, fetch_ps(layer, dram) + moved_ps)
 
 
@@ -91,7 +91,7 @@ def steps_of(layers: tuple[LayerWork, ...], dram: Dram) -> tuple[Step, ...]:
             layers=((layer.name, layer.array_ps),),
             array_ps=layer.array_ps,
             fetch_ps=fetch_ps(layer, dram),
-            activation_bytes=layer.activation_bytes,
+            input_bytes=layer.input_bytes,
         )
         before = steps[-1] if steps else None
         if before and not (_moves(before) or _moves(step)):
@@ -102,7 +102,7 @@ def steps_of(layers: tuple[LayerWork, ...], dram: Dram) -> tuple[Step, ...]:
 
 
 def _moves(step: Step) -> bool:
-    return bool(step.fetch_ps or step.activation_bytes)
+    return bool(step.fetch_ps or step.input_bytes)
 
 
 def balance(times: list[int], groups: int) -> list[tuple[int, int]]:

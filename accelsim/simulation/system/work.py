@@ -20,7 +20,8 @@ class LayerWork(NamedTuple):
 
     array_ps: the chip computes, per input
     weight_bytes: come from DRAM, once per batch; load_ps: the least time that takes on the chip
-    activation_bytes: go to or come from DRAM, per input
+    input_bytes: go to or come from DRAM while the layer runs, per input: activations, and weights that
+        the SRAMs cannot hold while it runs
     output_bytes: what a following chip gets, per input
     input_pj, batch_pj: energy per input, and per batch, without DRAM, clock and leakage
     """
@@ -29,7 +30,7 @@ class LayerWork(NamedTuple):
     array_ps: int
     weight_bytes: int = 0
     load_ps: int = 0
-    activation_bytes: int = 0
+    input_bytes: int = 0
     output_bytes: int = 0
     input_pj: float = 0.0
     batch_pj: float = 0.0
@@ -88,14 +89,18 @@ def network_work(result: Result) -> NetworkWork:
 def _layer(row: dict[str, Any], energy: Iterable[EnergyTerm], machine: Accelerator) -> LayerWork:
     examples = row["examples"]
     cycles = row["array_cycles"] if row["dram_bytes"] else row["cycles"]
-    loading = machine.decoder_placement == "load"
-    batch_pj, input_pj = _split(energy, WRITING_WEIGHTS | (DECODING if loading else set()))
+    once = row["weights_fit"]  # per batch; weights that do not fit come for every input
+    per_batch = WRITING_WEIGHTS | (DECODING if machine.decoder_placement == "load" else set())
+    batch_pj, input_pj = _split(energy, per_batch if once else set())
+    weights, others = row["dram_weight_bytes"], row["dram_activation_bytes"]
+    array_ps = _picoseconds(cycles / examples, machine)
+    load_ps = _picoseconds(row["load_cycles"], machine) if weights else 0
     return LayerWork(
         name=row["name"],
-        array_ps=_picoseconds(cycles / examples, machine),
-        weight_bytes=round(row["dram_weight_bytes"] / examples),
-        load_ps=_picoseconds(row["load_cycles"], machine) if row["dram_weight_bytes"] else 0,
-        activation_bytes=round(row["dram_activation_bytes"] / examples),
+        array_ps=array_ps if once else max(array_ps, load_ps * row["weight_loads"]),
+        weight_bytes=round(weights / examples) if once else 0,
+        load_ps=load_ps if once else 0,
+        input_bytes=round((others if once else weights + others) / examples),
         output_bytes=_bytes(row["n_out"] * row["vectors"] // examples, machine),
         input_pj=input_pj / examples,
         batch_pj=batch_pj / examples,
@@ -111,7 +116,7 @@ def _vector_step(
     return LayerWork(
         name=row["name"],
         array_ps=_picoseconds(cycles, machine),
-        activation_bytes=round(row["dram_bytes"] / examples),
+        input_bytes=round(row["dram_bytes"] / examples),
         output_bytes=_bytes(row["activation_writes"] // examples, machine),
         input_pj=_split(energy, set())[1] / examples,
     )

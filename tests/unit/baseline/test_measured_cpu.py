@@ -293,3 +293,33 @@ def test_a_damaged_record_names_file_and_field(measurement, tmp_path, place, val
         load_measurement(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_cells_state_matrix_is_multiplied_step_by_step():
+    """Seven time steps are seven products of one vector; the matrix on the inputs has one of seven."""
+    from network_model import draw_network
+
+    network = draw_network(3, "lstm").network
+    measured = measure_cpu(network, repetitions=3, budget_s=0.01)
+    recurrent = {
+        name
+        for step in network.flow.steps
+        for name in step.op.layers
+        if step.op.kind == "recurrent"
+    }
+    assert {layer.name for layer in measured.layers if layer.in_turn} == recurrent
+    for layer in measured.layers:
+        assert layer.vectors == network.flow.vectors(layer.name, layer.n_out)
+    notes = [row.note for row in measured.rows() if row.layer in recurrent]
+    assert all("one after the other" in note for note in notes) or all(
+        layer.vectors == 1 for layer in measured.layers if layer.in_turn
+    )
+
+
+def test_a_repeated_product_runs_so_often():
+    from accelsim.baseline.measured_cpu import _in_turn, _Kernel
+
+    calls = []
+    kernel = _Kernel("dense BLAS", "", 1, lambda: calls.append(1), lambda: calls.append(2))
+    _in_turn(kernel, 5).run()
+    assert calls == [1] * 5

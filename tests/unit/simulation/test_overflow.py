@@ -7,6 +7,7 @@ import pytest
 from network_model import KINDS, draw_network
 from numpy.testing import assert_array_equal
 
+import accelsim
 from accelsim.errors import CapacityError
 from accelsim.hardware.accelerator import accelerator
 from accelsim.hardware.tensors import dram_traffic
@@ -37,8 +38,8 @@ def transfer(n_bytes):
 
 
 def largest_need(session, machine, memory):
-    """Bytes per PE of the step that needs most."""
-    needs = session.place(machine.replace(overflow="grow")).needs.values()
+    """Bytes per PE of the step that needs most; the matrices of a cell take turns and count together."""
+    needs = session.place(machine.replace(overflow="grow")).claims.values()
     return max(getattr(need, memory) for need in needs)
 
 
@@ -173,3 +174,30 @@ def test_inputs_are_drawn_for_every_input_that_is_not_given(machine):
         assert f"input '{name}' was not given, so a dense one was drawn (seed 0)" in result.notes
     assert len(result.outputs) == len(given[names[0]])
     assert np.isfinite(result.outputs).all()
+
+
+# --- residence: one layer at a time, the matrices of a cell together ---
+
+
+def test_the_matrices_of_a_cell_have_to_fit_together(machine):
+    drawn = draw_network(38, "gru_before")
+    session = Session(drawn.network, drawn.inputs)
+    placed = session.place(machine.replace(overflow="grow"))
+    (step,) = (step for step in session.flow.steps if len(step.op.layers) == 2)
+    own = [placed.needs[name].weight for name in step.op.layers]
+    fitting = machine.replace(overflow="error", weight_sram_bytes=10**6, pointer_sram_bytes=10**6)
+    others = [n.weight for name, n in placed.needs.items() if name not in step.op.layers]
+    together = max(sum(own), *others)
+    assert session.run(fitting.replace(weight_sram_bytes=together)).chips == 1
+    if sum(own) > max(others):
+        with pytest.raises(CapacityError, match=f"needs {sum(own):,} bytes of weight SRAM"):
+            session.run(fitting.replace(weight_sram_bytes=together - 1))
+
+
+def test_a_note_says_where_all_layers_together_do_not_fit():
+    result = accelsim.simulate("alexnet_fc")
+    (note,) = [note for note in result.notes if "resident one at a time" in note]
+    pointers = result.layers["pointer_bytes_per_pe"].sum()
+    assert f"{pointers:,} bytes of pointer SRAM per PE, of which there are 32,768" in note
+    wide = accelsim.simulate("alexnet_fc", pointer_sram_bytes=int(pointers))
+    assert not [note for note in wide.notes if "resident one at a time" in note]

@@ -271,3 +271,11 @@ def test_a_table_row_says_where_weights_and_activations_come_from(tmp_path):
     assert note(tmp_path / "net.safetensors") == "weights: synthetic; activations: drawn, dense"
     assert note(network, "eie-64", given) == "weights: synthetic; activations: given"
     assert note(real) == "weights: given; activations: given"
+
+
+def test_all_simulated_systems_have_memories_of_the_same_size(tiny):
+    compared = compare(compress(tiny), "eie-64", measure=False, pointer_sram_bytes=16)
+    sram, *others = (result.memories for result in compared.results.values())
+    assert sram.grown == ("pointer",)
+    for memories in others:
+        assert memories.pointer_bytes == sram.pointer_bytes > 16

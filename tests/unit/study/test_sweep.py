@@ -57,6 +57,7 @@ def test_columns_are_the_settings_then_the_layers_table_then_the_memories(networ
         "weight_capacity_bytes_per_pe",
         "pointer_capacity_bytes_per_pe",
         "activation_capacity_bytes_per_pe",
+        "chips",
         "grown",
     ]
     # Fields that change the layout vary slowest; values come in the order given.

@@ -29,7 +29,7 @@ def layer(
         name or f"{array_us}/{fetch_us}",
         array_ps=round(array_us * US),
         weight_bytes=round(1000 * fetch_us),
-        activation_bytes=round(1000 * activations_us),
+        input_bytes=round(1000 * activations_us),
         output_bytes=output_bytes,
         input_pj=input_pj,
         batch_pj=batch_pj,
