@@ -20,15 +20,26 @@ def console() -> "Console":
 
 @contextmanager
 def progress() -> Iterator[Any]:
-    """A spinner on stderr that says what is being done; nothing when stderr is not a terminal."""
+    """What is being done, on stderr, with a bar where the fraction done is told, too.
+
+    Nothing when stderr is not a terminal.
+    """
     from rich.console import Console
+    from rich.progress import Progress
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda _: None
+        yield lambda _what, _done=None: None
         return
-    with console.status("reading") as status:
-        yield status.update
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("reading", total=None)
+
+        def tell(what: str, done: float | None = None) -> None:
+            bar.update(
+                task, description=what, completed=done or 0, total=None if done is None else 1
+            )
+
+        yield tell
 
 
 @contextmanager

@@ -33,7 +33,8 @@ from accelsim.simulation.mapping import layers_on_array
 from accelsim.simulation.multiply import fixed_product, float_product
 from accelsim.simulation.vectors import Patches, Rows, Vectors
 
-Progress = Callable[[str], None]
+# Called with what is being done, and which fraction of everything is done.
+Progress = Callable[[str, float], None]
 
 
 class LayerFlow(NamedTuple):
@@ -66,13 +67,14 @@ def flow_through(
     """Run all steps on given float32[examples, *shape] by name of an input or a step.
 
     A step that is named runs on what is given instead of its first input. `progress` is called with
-    each step's name. Raises NetworkError where sums go beyond float32, or a format cannot be had.
+    each step's name and the fraction of steps done. Raises NetworkError where sums go beyond float32,
+    or a format cannot be had.
     """
     run = _Run(network, given, formats)
     last = last_uses(network.flow.graph)
     for index, step in enumerate(network.flow.steps):
         if progress:
-            progress(step.name)
+            progress(step.name, index / len(network.flow.steps))
         run.run(step)
         for name in [name for name in run.values if last[name] <= index]:
             del run.values[name]

@@ -34,7 +34,8 @@ def simulate(
     activations: the network's first input, float32[*shape] or [batch, *shape]; or by name of an input
         or a layer; or the path of an .npy or .npz file. Default: the network's own, else a dense input
         drawn from `seed`.
-    progress: called with the name of each step, first for its values, then for its cycles
+    progress: called with the name of each step, first for its values, then for its cycles, and with
+        the fraction of the work that is done
 
     Raises InputError or one of its kinds for anything that does not fit.
     """

@@ -141,7 +141,7 @@ class Session:
     def run(self, machine: Accelerator, progress: Progress | None = None) -> Result:
         """Run the network on a machine. Raises CapacityError, HardwareError or TechnologyError.
 
-        progress: called with what is being done, step by step
+        progress: called with what is being done, step by step, and the fraction done
         """
         machine, notes = self._wide_enough(machine)
         chips = 1
@@ -152,11 +152,12 @@ class Session:
         placed = self.place(machine)
         if placed.uses_dram:
             _ = dram(machine.dram).energy_pj_per_bit  # some kinds have none
-        flow = self.values(machine, progress)
+        flow = self.values(machine, progress and (lambda what, done: progress(what, done / 2)))
         runs = []
-        for layer in self.network.layers:
+        for index, layer in enumerate(self.network.layers):
             if progress:
-                progress(f"{layer.name} on {machine.pes} PEs")
+                done = 0.5 + 0.5 * index / len(self.network.layers)
+                progress(f"{layer.name} on {machine.pes} PEs", done)
             runs.append(self.layer_run(layer.name, machine, placed, flow))
         return replace(self._result(machine, placed, flow, runs, notes), chips=chips)
 

@@ -1,6 +1,6 @@
 """`accelsim.compare`: a network on the SRAM machine, beside everything else that could run it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from accelsim.hardware.accelerator import Accelerator, accelerator
 from accelsim.hardware.memory import MEMORIES
 from accelsim.hardware.technology import dram, technology
 from accelsim.network.layers import Network
+from accelsim.simulation.flow import Progress
 from accelsim.simulation.inputs import ActivationsLike
 from accelsim.simulation.network import open_session
 from accelsim.simulation.result import VECTOR_UNIT, Result
@@ -26,7 +27,6 @@ from accelsim.simulation.result import VECTOR_UNIT, Result
 if TYPE_CHECKING:
     import pandas as pd
 
-Progress = Callable[[str], None]
 TOTAL = "total"
 REMARKS = ["source", "note"]
 
@@ -124,16 +124,16 @@ def compare(
     for record in records:
         _check_record(record, session.network)
     results: dict[str, Result] = {}
-    for name, variant in _variants(machine):
-        if progress:
-            progress(name)
+    variants = _variants(machine)
+    for index, (name, variant) in enumerate(variants):
+        tell = progress and _part(progress, name, index, len(variants))
         # Memories of the same size, so that an access costs the same.
         sizes = _capacities(next(iter(results.values()))) if results else {}
-        results[name] = session.run(variant.replace(**sizes), progress)
+        results[name] = session.run(variant.replace(**sizes), tell)
     rows = [row for name, result in results.items() for row in _simulated(name, result)]
     if measure:
         if progress:
-            progress("this computer's CPU")
+            progress("this computer's CPU", 1.0)
         records = (*records, measure_cpu(session.network, activations=session.inputs.given))
     for record in records:
         rows += _with_total(record.rows(), len(session.network.layers))
@@ -165,6 +165,12 @@ def _variants(machine: Accelerator) -> list[tuple[str, Accelerator]]:
             machine.with_decoder("dense").replace(weights_in="dram"),
         ),
     ]
+
+
+def _part(progress: Progress, system: str, index: int, count: int) -> Progress:
+    """Progress of one of several runs, within that of all."""
+    progress(system, index / count)
+    return lambda what, done: progress(f"{system}: {what}", (index + done) / count)
 
 
 def _capacities(result: Result) -> dict[str, int]:

@@ -1,6 +1,5 @@
 """`accelsim.trace`: run a network and keep what every PE did in every cycle."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +9,7 @@ from accelsim.compression.layer import CompressedNetwork
 from accelsim.errors import CapacityError, InputError
 from accelsim.hardware.accelerator import Accelerator, accelerator
 from accelsim.network.layers import Network
+from accelsim.simulation.flow import Progress
 from accelsim.simulation.inputs import ActivationsLike
 from accelsim.simulation.network import open_session
 from accelsim.simulation.result import Result
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Broadcasts x PEs, over all traced layers: about 250 bytes each while they are looked at.
 MAX_ITEMS = 2**23
-MOST_NAMED = 8
+MOST_NAMED = 8  # layers in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ def trace(
     layer: str | None = None,
     vector: int | None = None,
     seed: int = 0,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
     **overrides: Any,
 ) -> Trace:
     """Run a network on a machine, as `accelsim.simulate` does, and keep what every PE did when.
@@ -65,7 +65,7 @@ def trace(
     layer: trace this layer only; default: all layers
     vector: number of the input vector to trace, from 0, through all examples, places of a convolution
         and time steps of a cell; default: the slowest one of each layer
-    progress: called with what is being done
+    progress: called with what is being done and the fraction of the simulation that is done
 
     `accelsim.report.trace.write_trace` turns the answer into files for Perfetto and waveform viewers.
     Raises InputError or one of its kinds for anything that does not fit.
@@ -83,15 +83,19 @@ def _chosen(network: CompressedNetwork, layer: str | None) -> list[str]:
     names = [item.name for item in network.layers]
     if layer is None:
         return names
-    if layer not in names and any(step.name == layer for step in network.flow.steps):
-        raise InputError(
-            f"layer '{layer}': is a step of the vector unit, and layers with weights are traced: "
-            f"choose one of {', '.join(names[:MOST_NAMED])}"
-            + (", ..." if len(names) > MOST_NAMED else "")
-        )
-    if layer not in names:
-        raise InputError(f"layer '{layer}': not in this network{closest(layer, names, 'layers')}")
-    return [layer]
+    if layer in names:
+        return [layer]
+    for step in network.flow.steps:
+        if step.name == layer:
+            what, with_weights = "a step of the vector unit", names
+            if step.op.layers:
+                what, with_weights = "a step with several matrices", list(step.op.layers)
+            more = ", ..." if len(with_weights) > MOST_NAMED else ""
+            raise InputError(
+                f"layer '{layer}': is {what}; layers with weights can be traced: choose one of "
+                f"{', '.join(with_weights[:MOST_NAMED])}{more}"
+            )
+    raise InputError(f"layer '{layer}': not in this network{closest(layer, names, 'layers')}")
 
 
 def _check_size(passes: list[Pass]) -> None:

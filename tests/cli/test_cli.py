@@ -454,12 +454,29 @@ def test_a_network_that_does_not_fit(fails, net):
         (["-d", "0.5", "-d", "0.2"], "--density 0.2: is the second for all layers: give one"),
         (["-d", "2"], "density=2.0: input should be less than or equal to 1"),
         (["-d", "fc9=0.5"], "fc9"),
+        (["-d", "=0.2"], "--density =0.2: names no layer: write layer=fraction, or a fraction"),
         (["--scope", "all"], "scope='all'"),
     ],
 )
 def test_compress_options(fails, net, tmp_path, arguments, message):
     assert message in fails("compress", net, *arguments, "-o", tmp_path / "a.safetensors")
     assert not (tmp_path / "a.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.npz", "a.npz: an artifact's name ends in .safetensors: rename it"),
+        ("folder.safetensors", "folder.safetensors: is a folder: give the name of a file"),
+        ("missing/a.safetensors", "a.safetensors: there is no folder"),
+    ],
+)
+def test_where_an_artifact_cannot_go_is_refused_before_any_work(
+    fails, net, tmp_path, monkeypatch, name, message
+):
+    (tmp_path / "folder.safetensors").mkdir()
+    monkeypatch.setattr("accelsim.compression.loading.load", None)
+    assert message in fails("compress", net, "-o", tmp_path / name)
 
 
 @pytest.mark.parametrize("option", [["-d", "0.5"], ["--code-bits", "2"], ["--bias", "exact"]])
@@ -497,7 +514,7 @@ def test_a_file_where_a_folder_should_be(fails, net, tmp_path):
     ):
         assert fails(*command) == f"{file}: cannot make this folder: File exists"
     message = fails("compress", net, "-o", file / "a.safetensors")
-    assert "Not a directory: choose another folder" in message
+    assert "there is no folder" in message
     assert file.read_text() == "mine"
 
 
@@ -505,6 +522,26 @@ def test_a_file_where_a_folder_should_be(fails, net, tmp_path):
 def test_sweep_settings(fails, net, tmp_path, wrong):
     assert fails("sweep", net, "-v", "pes=1", "-s", wrong, "-o", tmp_path / "s")
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("varied", "message"),
+    [
+        ("pes=", "--vary pes=: write field=value, as in --vary pes=32"),
+        ("pes=1,,2", "--vary pes=1,,2: has an empty value: write pes=a,b,c"),
+        ("pes=1,", "--vary pes=1,: has an empty value"),
+    ],
+)
+def test_an_empty_value_is_answered_with_the_option(fails, net, tmp_path, varied, message):
+    assert fails("sweep", net, "-v", varied, "-o", tmp_path / "s").startswith(message)
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_folder_in_place_of_the_store_is_never_removed(fails, net, tmp_path):
+    (tmp_path / "points.jsonl").mkdir()
+    for words in ([], ["--afresh"]):
+        message = fails("sweep", net, "-v", "pes=1", "-o", tmp_path, *words)
+        assert "points.jsonl: damaged sweep store, a folder" in message
 
 
 def test_a_store_of_another_network(fails, run, net, codes, tmp_path):

@@ -75,6 +75,8 @@ def test_a_folder_of_tables_pictures_and_a_page(run, tmp_path, monkeypatch):
         (["--arrivals", "poisson"], "needs rate_per_s"),
         (["--arrivals", "trace", "--trace", "none.csv"], "none.csv: no such file"),
         (["--chips", "0"], "chips=0"),
+        (["--arrivals", "poisson", "--rate-per-s", "1e-300"], "rate_per_s=1e-300: is a request in"),
+        (["--link", "grs"], "link_kind: is for pipelined chips"),
         (["--batch", "many"], "batch"),
         (["--set", "pse=4"], "did you mean 'pes'"),
     ],

@@ -92,6 +92,10 @@ def test_a_vector_is_chosen_by_its_number(run):
         (("--window", "5"), "--window 5: write FIRST:LAST, as in --window 100:400"),
         (("--window", "a:b"), "--window a:b: write FIRST:LAST"),
         (("--layer", "ip1", "--window", "9:3"), "window 9:3: layer 'ip1' has cycles 1 to"),
+        (
+            ("--layer", "ip1", "--window", "100:99999999"),
+            "window 100:99999999: layer 'ip1' has cycles 1 to",
+        ),
         (("--ruler", "feet"), "ruler 'feet': not known: use time or cycles"),
         (("--limit", "0.1"), "trace.json would have about"),
         (("--queues", "-1"), "Invalid value for '--queues'"),

@@ -26,6 +26,7 @@ CURVES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 THEORY: Any = {"color": style.INK, "linestyle": style.DASHES, "linewidth": 1.1}
 MARKED = (("latency_p50_us", "p50"), ("latency_p95_us", "p95"), ("latency_p99_us", "p99"))
 BINS = 60
+BARS = 0.7  # of the height: above them are the names of the percentiles
 SHOWN_BATCHES = 6
 LANE = 0.7  # of the distance between two lanes
 HAIRLINE = 0.005  # of the width: a bar as narrow as this has no room for a white edge
@@ -89,7 +90,9 @@ def draw_latency_histogram(
         axes = figure.subplots()
         values = np.asarray(latency_us, dtype=float)
         low, high = float(values.min()), float(values.max())
-        axes.hist(values, bins=BINS if high > low * (1 + 1e-9) else 10, color=style.SKY)
+        spread = high > low * (1 + 1e-9)
+        counts, _, _ = axes.hist(values, bins=BINS if spread else 11, color=style.SKY)
+        axes.set_ylim(top=np.max(counts) / BARS)
         for index, (column, name) in enumerate(MARKED):
             at = figures[column]
             left = at > (low + high) / 2

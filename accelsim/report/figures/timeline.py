@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 
 MAX_BINS = 1200
 MAX_ROWS = 256
+YELLOW = "#F0E442"  # of the palette of `style`, and far from vermilion
 # Colour and name of each state; a bin of several cycles or PEs is the mixture of its colours.
 STATES = {
     State.BUSY: (style.BLUE, "busy"),
     State.EMPTY: ("#8FB8D0", "empty column"),
     State.ROW_WAIT: (style.PURPLE, "waits for a weight row"),
     State.ARBITRATION: (style.GREEN, "waits for the decoder"),
-    State.NO_BROADCAST: (style.ORANGE, "starved: scan finds nothing"),
+    State.NO_BROADCAST: (YELLOW, "starved: scan finds nothing"),
     State.STALLED: (style.VERMILION, "starved: broadcast stalled"),
     State.DONE: ("#C8C8C8", "done, waits for the last PE"),
 }
-BROADCASTS = ((style.BLUE, "broadcast"), (style.VERMILION, "stalled"), (style.ORANGE, "scan"))
+BROADCASTS = ((style.BLUE, "broadcast"), (style.VERMILION, "stalled"), (YELLOW, "scan"))
 
 
 def draw_timeline(
@@ -133,10 +134,11 @@ def _draw_broadcasts(axes: Axes, layer: LayerTrace, edges: Any) -> None:
     stalled = int(layer.stalls.sum())
     which = f" ({layer.label.pass_name})" if layer.label.pass_name else ""
     axes.set_title(f"layer {layer.name}{which}", loc="left")
-    axes.set_title(
-        f"blue: broadcast; red: stalled ({stalled:,} of {layer.array_cycles:,} cycles); orange: scan",
-        loc="right", fontweight="normal", fontsize=8,
-    )  # fmt: skip
+    counts = {"stalled": f" ({stalled:,} of {layer.array_cycles:,} cycles)"}
+    _legend_above(
+        axes,
+        [Patch(color=colour, label=name + counts.get(name, "")) for colour, name in BROADCASTS],
+    )
 
 
 def _draw_pes(axes: Axes, layer: LayerTrace, edges: Any) -> list[State]:
@@ -177,4 +179,9 @@ def _draw_queues(axes: Axes, layer: LayerTrace, first: int, last: int, edges: An
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.set_ylabel("queue\n(items)")
     axes.set_xlabel(f"cycle of layer {layer.name}")
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, ncols=3, fontsize=8)
+    _legend_above(axes, axes.get_legend_handles_labels()[0])
+
+
+def _legend_above(axes: Axes, handles: list[Any]) -> None:
+    axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0,
+                ncols=len(handles), fontsize=8)  # fmt: skip

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from accelsim.errors import HardwareError, InputError
@@ -165,6 +167,23 @@ def test_a_row_holds_an_entry_at_least():
         accelerator("eie-64", row_bits=7)
     with pytest.raises(HardwareError, match="row_bits=12"):
         accelerator("eie-64", row_bits=12, run_bits=8, code_bits=5)
+    # Dense weights have neither codes nor runs.
+    assert accelerator("eie-64", row_bits=4, decoder="dense").row_bits == 4
+
+
+@pytest.mark.parametrize(
+    "field", ["pes", "clock_mhz", "vector_lanes", "arithmetic_bits", "decoder"]
+)
+def test_true_is_no_value(tmp_path, field):
+    message = f"{field}=True: is no number and no name: give one"
+    with pytest.raises(HardwareError, match=message):
+        accelerator("eie-64", **{field: True})
+    fields = accelerator("eie-64").model_dump(exclude_none=True) | {field: True}
+    path = tmp_path / "machine.toml"
+    path.write_text("\n".join(f"{name} = {json.dumps(value)}" for name, value in fields.items()))
+    with pytest.raises(HardwareError, match=message) as error:
+        accelerator(path)
+    assert str(error.value).startswith(f"{path}: ")
 
 
 @pytest.mark.parametrize("decoder", ["fixed", "dense"])

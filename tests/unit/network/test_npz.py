@@ -1,4 +1,5 @@
 import io
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accelsim.errors import FileFormatError, InputError, NetworkError
+from accelsim.network.files import naming_file
 from accelsim.network.npz import array_names, load_npz, read_array, read_arrays
 from accelsim.network.npz_layers import layer_groups
 
@@ -211,6 +213,18 @@ def test_missing_file_directory_and_impossible_path(tmp_path):
         read_arrays(tmp_path)
     with pytest.raises(InputError, match="no such file"):
         read_arrays("a\0b")
+    os.mkfifo(tmp_path / "pipe.npz")
+    for path in (tmp_path / "pipe.npz", os.devnull):
+        with pytest.raises(InputError, match=f"^{path}: is no regular file: "):
+            read_arrays(path)
+
+
+def test_a_damaged_file_is_named_once(tmp_path):
+    path = tmp_path / "x.npz"
+    path.write_bytes(b"no archive")
+    with pytest.raises(FileFormatError, match=f"^{path}: is no intact") as error, naming_file(path):
+        read_arrays(path)
+    assert str(error.value).count(str(path)) == 1
 
 
 def test_total_size_is_bounded(save):

@@ -1,12 +1,16 @@
 import math
 import struct
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from accelsim.errors import InputError
+from accelsim.report.figures import style
 from accelsim.report.figures.serving import (
     draw_activity,
     draw_latency_histogram,
@@ -79,6 +83,26 @@ def test_a_histogram_of_latencies(latencies, path):
     values = np.array(list(latencies), dtype=float)
     figures = {f"latency_p{p}_us": float(np.percentile(values, p)) for p in (50, 95, 99)}
     check_picture(path, draw_latency_histogram(values, figures, path))
+
+
+@pytest.mark.parametrize("latencies", [[5.0] * 9, [1.0] * 99 + [2.0], range(1, 2000)])
+def test_the_names_of_percentiles_stand_above_the_bars(latencies, path, monkeypatch):
+    seen = []
+
+    @contextmanager
+    def picture(_path, width, height, _title):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+        FigureCanvasAgg(figure).draw()
+        seen.append(figure.axes[0])
+
+    monkeypatch.setattr(style, "picture", picture)
+    values = np.array(list(latencies), dtype=float)
+    figures = {f"latency_p{p}_us": float(np.percentile(values, p)) for p in (50, 95, 99)}
+    draw_latency_histogram(values, figures, path)
+    top = max(bar.get_window_extent().y1 for bar in seen[0].patches)
+    assert len(seen[0].texts) == 3
+    assert all(text.get_window_extent().y0 >= top for text in seen[0].texts)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,22 @@
 """Pictures of traces: shares of bins against counting, and files that are written."""
 
-from itertools import pairwise
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import combinations, pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from PIL import Image
 from unit.study.logged_array import cases, traced
 
 from accelsim.errors import InputError
+from accelsim.report.figures import style
 from accelsim.report.figures.stalls import draw_stalls
-from accelsim.report.figures.timeline import STATES, draw_timeline, shares
+from accelsim.report.figures.timeline import BROADCASTS, STATES, draw_timeline, shares
 from accelsim.report.trace.network_tracks import Step
 from accelsim.study.layer_trace import State
 from accelsim.study.stalls import column_table, layer_table, pe_table
@@ -61,6 +68,81 @@ def test_a_window_without_anything_in_it_is_refused(tmp_path):
     with pytest.raises(InputError, match="nothing happens in these cycles"):
         draw_timeline(trace, tmp_path / "t.png", window=(10**6, 10**6 + 5))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are drawn, to be looked at as objects."""
+    figures = []
+
+    @contextmanager
+    def picture(_path, width, height, title=""):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        figure.suptitle(title)
+        yield figure
+        FigureCanvasAgg(figure).draw()
+        figures.append(figure)
+
+    monkeypatch.setattr(style, "picture", picture)
+    return figures
+
+
+def test_the_legend_of_the_broadcasts_has_their_colours(tmp_path, drawn):
+    trace = traced(cases(2)[1])
+    draw_timeline(trace, tmp_path / "t.png")
+    legend = drawn[0].axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "broadcast",
+        f"stalled ({trace.stalls.sum():,} of {trace.array_cycles:,} cycles)",
+        "scan",
+    ]
+    colours = [patch.get_facecolor()[:3] for patch in legend.get_patches()]
+    assert colours == [to_rgb(colour) for colour, _ in BROADCASTS]
+    for one, other in combinations(colours, 2):
+        assert np.linalg.norm(np.subtract(one, other)) > 0.5
+
+
+def many_layers(count=6):
+    """Layers of the same trace, the later the fewer stalls; the last one has none."""
+    trace = traced(cases(3, queue_depth=2)[0])
+    some = [replace(trace, label=trace.label._replace(name=f"layer{i}")) for i in range(count)]
+    layers, pes, columns = layer_table(some), pe_table(some), column_table(some)
+    layers["stall_cycles"] = 10 * (count - 1 - layers.index)
+    return layers, pes, columns
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (6, "4 of 6 layers: those with the most stall cycles"),
+        (3, "2 of 3 layers: the others were not stalled"),
+        (2, "1 of 2 layers: the others were not stalled"),
+        (1, ""),
+    ],
+)
+def test_the_choice_of_layers_is_explained(tmp_path, drawn, count, told):
+    draw_stalls(*many_layers(count), tmp_path / "s.png", title="a net")
+    assert drawn[0].get_suptitle() == "\n".join(filter(None, ["a net", told]))
+
+
+def test_entries_and_cycles_have_an_axis_each_and_names_of_pes_do_not_overlap(tmp_path, drawn):
+    draw_stalls(*many_layers(), tmp_path / "s.png")
+    for pes, entries, stalls in np.array(drawn[0].axes).reshape(4, 3):
+        assert entries.get_xlabel() == "entries of the column"
+        assert stalls.get_xlabel() == "stall cycles caused"
+        assert {bar.get_facecolor()[:3] for bar in entries.patches} == {to_rgb(style.BLUE)}
+        assert {bar.get_facecolor()[:3] for bar in stalls.patches} == {to_rgb(style.VERMILION)}
+        boxes = [text.get_window_extent() for text in pes.texts]
+        assert boxes
+        assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+def test_pes_that_are_close_together_are_not_all_named(tmp_path, drawn):
+    layers, pes, columns = many_layers(1)
+    pes = pd.concat([pes.iloc[:1]] * 5 + [pes], ignore_index=True)
+    pes.loc[:4, "stall_cycles_caused"] = 1000
+    draw_stalls(layers.assign(stall_cycles=9), pes, columns, tmp_path / "s.png")
+    assert len(drawn[0].axes[0].texts) == 1
 
 
 def test_every_state_but_idle_has_a_colour_of_its_own():

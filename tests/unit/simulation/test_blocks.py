@@ -145,11 +145,33 @@ def test_a_row_that_two_blocks_share_counts_for_both(machine):
 
 def test_a_line_that_does_not_fit_half_is_an_error(machine):
     message = (
-        r"layer 'fc': not even the columns of one line of 2 activations fit half of the weight SRAM "
-        r"\(6 bytes per PE\) and pointer SRAM \(32,768 bytes\): make them larger"
+        "layer 'fc': not even the columns of one line of 2 activations fit half of the weight SRAM "
+        r"\(6 bytes per PE\): set weight_sram_bytes=8$"
     )
     with pytest.raises(CapacityError, match=message):
         ran(machine, 1, overflow="blocks", weight_sram_bytes=6)
+    with pytest.raises(CapacityError, match=r"weight_sram_bytes=8 and pointer_sram_bytes=12$"):
+        ran(machine, 1, overflow="blocks", weight_sram_bytes=7, pointer_sram_bytes=11)
+    with pytest.raises(
+        CapacityError, match=r"half of the pointer SRAM .*: set pointer_sram_bytes=12$"
+    ):
+        ran(machine, 1, overflow="blocks", pointer_sram_bytes=11)
+    enough = {"weight_sram_bytes": 8, "pointer_sram_bytes": 12}
+    assert ran(machine, 1, overflow="blocks", **enough).rows[0]["column_blocks"] == 4
+
+
+def test_the_sizes_that_the_error_asks_for_do_for_every_line(machine):
+    """The first line is empty, the second one has one entry, the others have 4 per column and PE."""
+    codes = np.zeros((8, 12), int)
+    codes[0, 2] = codes[:, 4:] = 3
+    session = Session(CompressedNetwork("net", (layer_of(codes),)), np.ones(12, np.float32))
+    blocks = machine.replace(overflow="blocks", weight_sram_bytes=2)
+    with pytest.raises(CapacityError) as error:
+        session.run(blocks)
+    wanted = int(str(error.value).rpartition("=")[2])
+    session.run(blocks.replace(weight_sram_bytes=wanted))
+    with pytest.raises(CapacityError):
+        session.run(blocks.replace(weight_sram_bytes=wanted - 1))
 
 
 def test_streaming_many_vectors_is_done_in_blocks_and_one_vector_is_not(machine):

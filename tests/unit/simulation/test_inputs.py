@@ -107,8 +107,9 @@ def test_a_file_gives_inputs_by_name(network, tmp_path):
         ({"picture": IMAGE}, "activations for 'picture': no such layer"),
         (
             IMAGE[0],
-            r"activations of layer 'image' have shape \(3, 4\): give \[2, 3, 4\] or \[batch",
+            r"activations of input 'image' have shape \(3, 4\): give \[2, 3, 4\] or \[batch",
         ),
+        (IMAGE > 0, "^array of activations of input 'image': has type bool: give real numbers$"),
         (IMAGE[None, None], r"have shape \(1, 1, 2, 3, 4\)"),
         (np.full((2, 3, 4), np.nan), "image"),
         ({"image": np.stack([IMAGE] * 2), "vector": np.stack([VECTOR] * 3)}, "batches differ"),

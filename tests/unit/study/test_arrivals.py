@@ -21,7 +21,7 @@ def test_arrival_times_come_from_lists_and_files(tmp_path):
     [
         ([], "give a list of 1 to"),
         ([[1.0]], "give a list of 1 to"),
-        ([1.0, 0.5], "not in order: request 1 comes too early"),
+        ([1.0, 0.5], "not in order: request 2 comes too early"),
         ([-1.0], "must lie between 0 and"),
         ([float("nan")], "must lie between 0 and"),
         ([1e30], "must lie between 0 and"),
@@ -40,7 +40,7 @@ def test_times_that_cannot_be_are_refused(times, message):
         ("", "has no column 'arrival_us'"),
         ("arrival_us\n1\nx\n", "line 3: arrival_us is 'x'"),
         ("a,arrival_us\n1\n", "line 2: arrival_us is 'None'"),
-        ("arrival_us\n2\n1\n", "not in order"),
+        ("arrival_us\n1\n2\n1\n", "not in order: request 3 comes too early"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path, text, message):
@@ -64,3 +64,9 @@ def test_a_missing_or_pickled_file_is_refused(tmp_path):
 def test_arrivals_that_take_longer_than_time_lasts_are_refused():
     with pytest.raises(InputError, match="rate_per_s=1e-06: 5 requests take longer"):
         poisson_ps(1e-6, 5, 0)
+
+
+@pytest.mark.parametrize("rate", [1e-300, 5e-324, 0.99e-6])
+def test_a_rate_without_an_arrival_in_time_is_refused(rate):
+    with pytest.raises(InputError, match=r"rate_per_s=.*: give a rate of at least 1e-06"):
+        poisson_ps(rate, 1, 0)

@@ -163,10 +163,19 @@ def test_sources_are_given_for_every_row(compared, alexnet):
 
 def test_progress_names_the_systems(tiny):
     told = []
-    compare(compress(tiny), measure=False, progress=told.append)
+    fractions = []
+
+    def tell(what, done):
+        told.append(what)
+        fractions.append(done)
+
+    compare(compress(tiny), measure=False, progress=tell)
+    assert fractions == sorted(fractions)
+    assert fractions[0] == 0
+    assert fractions[-1] < 1
     assert [what for what in told if what in (SRAM, COMPRESSED, DENSE)] == [SRAM, COMPRESSED, DENSE]
     assert told[0] == SRAM
-    assert {"one", "one on 64 PEs"} < set(told)
+    assert {f"{SRAM}: one", f"{SRAM}: one on 64 PEs"} < set(told)
 
 
 # --- published numbers ---

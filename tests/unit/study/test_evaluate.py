@@ -60,6 +60,13 @@ def test_idx_files_are_read_plain_and_packed(folder):
         (LABELS, idx(np.zeros(6, np.uint8)), "give a whole number for each example"),
         (f"{IMAGES}.gz", gzip.compress(b"\0\0\x08\x03")[:-9], "is damaged|claims"),
         (f"{IMAGES}.gz", b"no gzip at all", "is damaged"),
+        *(
+            (f"{IMAGES}.gz", gzip.compress(idx(np.zeros((7, 2), np.uint8)))[:-cut], "is damaged")
+            for cut in range(1, 9)  # in the checksum and the length
+        ),
+        (f"{IMAGES}.gz", gzip.compress(idx(np.zeros((7, 2), np.uint8))) + b"x", "is damaged"),
+        (f"{IMAGES}.gz", gzip.compress(idx(np.zeros((7, 2), np.uint8)) + b"x"), "goes on after"),
+        (LABELS, idx(np.zeros(7, np.uint8)) + b"\0", r"goes on after its \[7\] bytes"),
     ],
 )
 def test_damaged_idx_files_are_named(folder, name, content, message):
@@ -69,6 +76,13 @@ def test_damaged_idx_files_are_named(folder, name, content, message):
         load_dataset(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_labels_beyond_64_bits_are_told_as_they_are(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, inputs=np.ones((2, 3)), labels=np.array([0, 2**64 - 1], np.uint64))
+    with pytest.raises(AccelsimError, match="label 18446744073709551615 is no class"):
+        load_dataset(path)
 
 
 def test_arrays_are_read_and_checked(tmp_path):

@@ -208,6 +208,18 @@ def test_what_is_not_there_is_an_input_error(network, options, message):
         trace(network, pes=4, **options)
 
 
+@pytest.mark.parametrize(
+    ("text", "layer", "message"),
+    [
+        (CONVOLUTIONS, "pool", "a step of the vector unit; .*: choose one of wide, grouped, last$"),
+        (CELL, "lstm", "a step with several matrices; .*: choose one of "),
+    ],
+)
+def test_a_step_that_is_no_layer_is_said_to_be_one(tmp_path, text, layer, message):
+    with pytest.raises(InputError, match=f"^layer '{layer}': is {message}"):
+        trace(file(tmp_path, text), pes=4, layer=layer)
+
+
 def test_too_much_to_keep_is_refused(network, monkeypatch):
     monkeypatch.setattr(module, "MAX_ITEMS", 10)
     with pytest.raises(CapacityError, match=r"too many to keep \(up to 10\)"):
@@ -216,5 +228,5 @@ def test_too_much_to_keep_is_refused(network, monkeypatch):
 
 def test_progress_is_told(network):
     told = []
-    trace(network, pes=4, progress=told.append)
+    trace(network, pes=4, progress=lambda what, _done: told.append(what))
     assert any("one" in text for text in told)

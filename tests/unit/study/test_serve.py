@@ -12,6 +12,8 @@ from accelsim.errors import AccelsimError, InputError
 from accelsim.network.layers import Layer, Network
 from accelsim.study.serve import load_curve, serve, theory_latency_us
 
+PIPELINED = {"chips": 2, "arrangement": "pipelined"}
+
 
 @pytest.fixture(scope="module")
 def network():
@@ -155,8 +157,15 @@ def test_an_interruption_is_not_held_back(network):
         ({"clients": 0}, "clients=0"),
         ({"chips": 0}, "chips=0: give a whole number from 1 to 1,024"),
         ({"batch_timeout_us": -1}, "batch_timeout_us=-1: give a number of at least 0"),
-        ({"link_kind": "wire"}, "link 'wire': no such kind"),
-        ({"link_gbyte_per_s": 0}, "link_gbyte_per_s=0"),
+        (PIPELINED | {"link_kind": "wire"}, "link 'wire': no such kind"),
+        (PIPELINED | {"link_gbyte_per_s": 0}, "link_gbyte_per_s=0"),
+        (PIPELINED | {"link_kind": "grs", "chips": 1}, "link_kind: is for pipelined chips"),
+        ({"link_gbyte_per_s": 5.0}, "link_gbyte_per_s: is for pipelined chips: leave it out"),
+        ({"link_kind": "grs", "chips": 2}, "set arrangement=pipelined and at least two chips"),
+        (
+            {"arrivals": "trace", "trace": [1.0, 2.0], "requests": 3},
+            "requests=3: the trace has 2: give no more, or leave requests out",
+        ),
         ({"chips": 4, "arrangement": "pipelined"}, "network 'small' has 3 layers"),
         ({"seed": -1}, "seed"),
         ({"pes": 0}, "pes=0"),

@@ -112,6 +112,12 @@ def test_a_damaged_store_is_named(network, store, line):
         sweep(network, store=store, pes=[1])
 
 
+def test_a_store_that_is_no_text_is_damaged(network, store):
+    store.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"points\.jsonl: damaged sweep store: start over"):
+        sweep(network, store=store, pes=[1])
+
+
 def test_a_dram_table_that_was_edited_makes_its_points_new(network, store, runs, tmp_path):
     table = tmp_path / "dram.toml"
     one = (TABLES / "dram" / "lpddr2.toml").read_text()
@@ -164,6 +170,6 @@ def test_a_disk_that_fills_up_keeps_the_points_so_far(network, store, runs, monk
 def test_a_store_that_cannot_be_written_is_an_error(network, tmp_path, runs):
     with pytest.raises(InputError, match="cannot write there"):
         sweep(network, store=tmp_path / "missing" / "points.jsonl", pes=[1])
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="damaged sweep store, a folder: remove it, or choose"):
         sweep(network, store=tmp_path, pes=[1])
     assert runs == []

@@ -172,7 +172,9 @@ def test_a_wrong_field_is_an_error_before_anything_runs(network, runs, tmp_path,
 
 
 def test_a_point_without_numbers_is_named(network):
-    with pytest.raises(TechnologyError, match=r"sweep point pes=3: .*outside the grid"):
+    with pytest.raises(
+        TechnologyError, match=r"sweep point pes=3, row_bits=1000: .*outside the grid"
+    ):
         sweep(network, pes=[3], row_bits=[64, 1000])
 
 
@@ -222,3 +224,42 @@ def test_an_overflow_rule_that_the_machine_states_holds(network):
 def test_memories_are_not_sized_where_some_points_stream(network):
     frame = sweep(network, pes=[1, 2], weights_in=["sram", "dram"])
     assert (frame["weight_capacity_bytes_per_pe"] == 131072).all()
+
+
+def test_huffman_fields_vary_for_huffman_streams_alone(network):
+    grid = {
+        "decoder": ["fixed", "huffman", "dense"],
+        "decoder_design": ["bit_serial", "two_level"],
+        "sub_streams": [1, 2],
+    }
+    done = []
+    frame = sweep(
+        network, pes=4, huffman_alphabet="joint", progress=lambda *at: done.append(at), **grid
+    )
+    assert done[-1] == (1 + 4 + 1, 6)
+    points = frame[list(grid)].drop_duplicates().values.tolist()
+    assert points == [
+        ["fixed", "n/a", "n/a"],
+        *(["huffman", design, parts] for design in ("bit_serial", "two_level") for parts in (1, 2)),
+        ["dense", "n/a", "n/a"],
+    ]
+    cycles = sum_over_layers(frame, list(grid))["cycles"].tolist()
+    streams = {"decoder": "huffman", "huffman_alphabet": "joint"}
+    machines = [
+        {"decoder": "fixed"},
+        *(streams | {"decoder_design": design, "sub_streams": n} for _, design, n in points[1:5]),
+        {"decoder": "dense"},
+    ]
+    alone = [simulate(network, overflow="grow", pes=4, **fields) for fields in machines]
+    assert cycles == [result.total["cycles"] for result in alone]
+
+
+def test_a_base_with_huffman_streams_is_swept_over_decoders(network):
+    base = accelerator("eie-64", pes=2, decoder="huffman", decoder_design="bit_serial")
+    frame = sweep(network, base, decoder=["fixed", "huffman"])
+    assert frame["decoder"].tolist() == ["fixed"] * 2 + ["huffman"] * 2
+
+
+def test_huffman_fields_without_any_huffman_streams_are_refused(network):
+    with pytest.raises(HardwareError, match="decoder_design=bit_serial is for Huffman streams"):
+        sweep(network, decoder=["fixed", "dense"], decoder_design=["pair", "bit_serial"])

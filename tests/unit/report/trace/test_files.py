@@ -35,6 +35,7 @@ def test_a_window_adds_a_waveform(one_layer, tmp_path):
         ({"window": (30, 10)}, r"window 30:10: layer 'first' has cycles 1 to \d+"),
         ({"window": (0, 10)}, "window 0:10"),
         ({"window": (10**6, 10**7)}, "has cycles 1 to"),
+        ({"window": (20, 10**9)}, r"window 20:1000000000: layer 'first' has cycles 1 to \d+: give"),
         ({"ruler": "miles"}, "ruler 'miles': not known: use time or cycles"),
         ({"limit_mb": 0.01}, r"trace.json would have about 0 MB, more than 0.01: .*--window"),
     ],
@@ -60,9 +61,22 @@ def test_too_many_layers_and_too_large_a_waveform_are_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_window_may_end_beyond_the_layer(one_layer, tmp_path):
-    write_trace(one_layer, tmp_path, window=(20, 10**9))
+def test_a_window_may_end_with_the_layer_and_not_beyond(one_layer, tmp_path):
+    end = one_layer.traced[0].last_cycle
+    write_trace(one_layer, tmp_path, window=(20, end))
     assert (tmp_path / "wave.vcd").stat().st_size > 0
+    with pytest.raises(InputError, match=f"has cycles 1 to {end}: give FIRST:LAST of these"):
+        write_trace(one_layer, tmp_path, window=(20, end + 1))
+
+
+def test_a_trace_without_a_window_leaves_no_waveform_of_an_earlier_one(one_layer, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    write_trace(one_layer, tmp_path, window=(20, 40))
+    files = write_trace(one_layer, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in files} | {
+        "notes.txt"
+    }
+    assert tmp_path / "wave.vcd" not in files
 
 
 def printed(trace, files, width=100):
