@@ -13,10 +13,7 @@ from accelsim.cli.options import (
     artifact_path,
     densities,
 )
-from accelsim.cli.output import (
-    print_inspection,
-    progress,
-)
+from accelsim.cli.output import print_inspection, print_notes, progress
 from accelsim.errors import InputError
 
 
@@ -82,6 +79,13 @@ def compress(
             compressed = run(loaded, recipe, progress=tell)
     save(compressed, out)
     print_inspection(describe(out), as_json)
+    if compressed.activations:
+        print_notes(
+            (
+                f"the activations of {network} are not part of the artifact: give them to simulate "
+                "and the like with --input",
+            )
+        )
 
 
 @app.command()

@@ -114,7 +114,7 @@ def _too_small(layer: str, memory: str, wanted: int, capacity: int, machine: Acc
     streamed = "" if machine.overflow == "stream" else f"overflow={streams} (from DRAM), "
     return (
         f"layer '{layer}' needs {wanted:,} bytes of {memory} SRAM per PE, but machine "
-        f"'{machine.name}' with {machine.pes} PEs has {capacity:,}: "
+        f"'{machine.name}' with {machine.pes} PE{'s' * (machine.pes > 1)} has {capacity:,}: "
         f"set overflow=grow (larger SRAM), {streamed}{more}{memory}_sram_bytes={wanted}"
     )
 

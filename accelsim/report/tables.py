@@ -198,7 +198,7 @@ def sweep_table(frame: "pd.DataFrame") -> RenderableType:
     frame: a row per point (`sum_over_layers`). Settings that all points share stand in the title.
     """
     measures = [name for name in SWEEP_MEASURES if name in frame]
-    settings = [name for name in frame.columns if name not in SWEEP_MEASURES]
+    settings = [name for name in frame.columns if name not in {*SWEEP_MEASURES, "examples"}]
     varied = [name for name in settings if frame[name].nunique(dropna=False) > 1]
     shared = [f"{label(name)} {frame[name].iloc[0]}" for name in settings if name not in varied]
     table = _table(f"{len(frame)} points" + (f", {', '.join(shared)}" if shared else ""))

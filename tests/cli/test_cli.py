@@ -223,6 +223,18 @@ def test_simulate_shows_a_table_and_puts_notes_on_stderr(run, model):
 # --- compress, inspect ---
 
 
+def test_compress_says_that_activations_are_not_kept(run, tmp_path):
+    weights = np.eye(4, dtype=np.float32)
+    np.savez(tmp_path / "a.npz", weights=weights, activations=np.ones(4, dtype=np.float32))
+    code, _, err = run("compress", tmp_path / "a.npz", "-o", tmp_path / "a.safetensors")
+    assert code == 0
+    assert "activations of" in err
+    assert "--input" in err
+    np.savez(tmp_path / "b.npz", weights=weights)
+    _, _, err = run("compress", tmp_path / "b.npz", "-o", tmp_path / "b.safetensors")
+    assert "activations" not in err
+
+
 @pytest.mark.parametrize("kind", ["onnx", "npz"])
 def test_compress_inspect_simulate_through_files(run, model, tmp_path, kind):
     source, arrays = model
