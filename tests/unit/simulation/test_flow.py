@@ -47,8 +47,10 @@ def rows(*values):
 
 def test_every_step_runs_in_order_and_says_so(network):
     seen = []
-    flow = flow_through(network, {"x": rows([1, 4, 9])}, Formats(16), seen.append)
-    assert seen == ["fc", "root", "sum"]
+    flow = flow_through(
+        network, {"x": rows([1, 4, 9])}, Formats(16), lambda *step: seen.append(step)
+    )
+    assert seen == [("fc", 0), ("root", 1 / 3), ("sum", 2 / 3)]
     assert flow.output.values.tolist() == [[2, 6, 12]]
     assert flow.output.fixed.to_float().tolist() == [[2, 6, 12]]
 
