@@ -6,9 +6,11 @@ from exact.layers import data_dir
 from accelsim.compression.huffman import decode_stream, encode_stream
 from accelsim.compression.loading import load
 from accelsim.hardware.accelerator import accelerator
+from accelsim.hardware.decoders import decoder_of
 from accelsim.hardware.decoders.designs import design_of
 from accelsim.hardware.decoders.entry_code import coded_columns
 from accelsim.hardware.interleave import interleave
+from accelsim.simulation.pe_array import PeArray, Rules
 from bench.harness import compare
 
 MACHINES = {
@@ -53,3 +55,30 @@ def test_service_cycles_of_a_million_entries(fc8, name):
         rounds=11,
     )
     assert ratio > 0.1
+
+
+@pytest.mark.parametrize(
+    "design", ["bit_serial", "one_symbol", "pair", "two_level", "multi_symbol"]
+)
+def test_a_vector_behind_an_inline_decoder(fc8, design):
+    """Once service cycles are known, a decoder's timing costs at most twice that of fixed entries."""
+    network = load(data_dir() / "alexnet_fc8.npz")
+    layer, vector = network.layers[0], network.activations["alexnet_fc8"][None]
+    fixed, huffman = (
+        PeArray(decoder_of(machine).decode(fc8, machine), layer.n_in, has_bias=True)
+        for machine in (
+            accelerator("eie-64"),
+            accelerator("eie-64", decoder="huffman", decoder_design=design),
+        )
+    )
+    rules = Rules(queue_depth=8)
+    ratio = compare(
+        f"AlexNet FC8 behind {design}, one vector",
+        lambda: huffman.run_batch(vector, rules),
+        lambda: fixed.run_batch(vector, rules),
+        baseline_name="fixed entries",
+        inner=200,
+        baseline_inner=200,
+        rounds=11,
+    )
+    assert ratio > 0.5
