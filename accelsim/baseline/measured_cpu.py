@@ -73,8 +73,9 @@ def measure_cpu(
     Energy is read from the CPU's RAPL counters over a long run without flushing; it is None, never
     a guess, where they cannot be read. Both kernels must agree before either is timed.
 
-    activations: float32[n_in] or [vectors, n_in] by layer name, instead of the network's own;
-        repeated to fill the batch; a layer without any gets drawn ones (the time is the same)
+    activations: float32[*shape] or [batch, *shape] by name of an input, a layer or a step, instead of
+        the network's own; repeated to fill the batch. They reach layers that run one vector per
+        inference; all others get drawn ones (the time is the same)
     batch: inferences per product; all times and energies are per inference. A layer that runs several
         vectors per inference (the patches of a convolution, rows of a sequence) has them all in one
         product; what it takes to gather them is not measured. A cell's matrix on its state is multiplied

@@ -10,6 +10,7 @@ from accelsim.compression.layer import CompressedNetwork
 from accelsim.compression.loading import load
 from accelsim.compression.sizes import NetworkSizes
 from accelsim.network.layers import Layer, Network
+from accelsim.network.macs import dense_macs
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,13 @@ def inspect(network: "str | Path | Network | CompressedNetwork") -> Inspection:
 
 
 def _compressed(network: CompressedNetwork, file_bytes: int | None) -> Inspection:
-    sizes = NetworkSizes.of(network)
+    sizes, macs = NetworkSizes.of(network), dense_macs(network)
     layers = [
         {
             "layer": layer.name,
             "n_out": layer.n_out,
             "n_in": layer.n_in,
+            "dense_macs": macs[layer.name],
             "activation": layer.activation,
             "bias": "coded" if layer.bias_coded else "exact" if layer.has_bias else "none",
             **layer.sizes.as_row(),
@@ -76,12 +78,13 @@ def _compressed(network: CompressedNetwork, file_bytes: int | None) -> Inspectio
 
 
 def _uncompressed(network: Network, file_bytes: int | None) -> Inspection:
+    macs = dense_macs(network)
     return Inspection(
         name=network.name,
         kind="dense"
         if all(layer.weights is not None for layer in network.layers)
         else "shape-only",
-        layers=[_describe(layer) for layer in network.layers],
+        layers=[_describe(layer, macs[layer.name]) for layer in network.layers],
         dense_bytes=4
         * (
             sum(layer.n_weights + layer.n_out * layer.has_bias for layer in network.layers)
@@ -96,7 +99,7 @@ def _uncompressed(network: Network, file_bytes: int | None) -> Inspection:
     )
 
 
-def _describe(layer: Layer) -> dict[str, Any]:
+def _describe(layer: Layer, macs: int) -> dict[str, Any]:
     density = layer.weight_density
     if layer.weights is not None:
         density = float(np.count_nonzero(layer.weights) / layer.weights.size)
@@ -105,6 +108,7 @@ def _describe(layer: Layer) -> dict[str, Any]:
         "layer": layer.name,
         "n_out": layer.n_out,
         "n_in": layer.n_in,
+        "dense_macs": macs,
         "activation": layer.activation,
         "bias": "float32" if layer.has_bias else "none",
         "n_weights": layer.n_weights,

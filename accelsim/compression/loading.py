@@ -6,7 +6,7 @@ from accelsim.compression.artifact import load_artifact
 from accelsim.compression.codes_npz import has_codes, load_codes_npz
 from accelsim.compression.layer import CompressedNetwork
 from accelsim.compression.net_file import load_net
-from accelsim.network.importers import load_network, resolve_network
+from accelsim.network.importers import COMPRESSED_SUFFIX, load_network, resolve_network
 from accelsim.network.layers import Network
 from accelsim.network.npz import array_names
 from accelsim.network.safetensors_file import is_artifact
@@ -15,7 +15,8 @@ from accelsim.network.safetensors_file import is_artifact
 def load(path: str | Path) -> Network | CompressedNetwork:
     """A network from a file, or one that comes with accelsim, by name (`lenet-300-100`, ...).
 
-    * `.npz`: dense layers (weights, bias, activations), or compressed ones (codes, codebook, ...)
+    * `.npz`: dense layers (weights, bias, activations), compressed ones (codes, codebook, ...), or
+      a published network with an array per TensorFlow variable
     * `.safetensors`: an artifact of `accelsim compress`, or dense fully connected layers
     * `.onnx`: networks of layers that the machine runs; others are named in one error
     * `.net`: a network as the Deep Compression authors publish it, with its `.prototxt` beside it
@@ -29,6 +30,6 @@ def load(path: str | Path) -> Network | CompressedNetwork:
         return load_artifact(path)
     if suffix == ".npz" and has_codes(array_names(path)):
         return load_codes_npz(path)
-    if suffix == ".net":
+    if suffix == COMPRESSED_SUFFIX:
         return load_net(path)
     return load_network(path)

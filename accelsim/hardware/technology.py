@@ -59,7 +59,7 @@ class Area(_Row):
 
 
 class Cell(_Row):
-    """One bit of logic that is sized by its width: area, and leakage of what it stores."""
+    """A unit of logic that a machine may have more or less of: area, and leakage of what it stores."""
 
     area_um2: float = Field(ge=0, allow_inf_nan=False)
     leakage_nw: float = Field(default=0.0, ge=0, allow_inf_nan=False)
@@ -68,7 +68,7 @@ class Cell(_Row):
 class Technology(BaseModel):
     """A process node: tables of actions, standing power and area, and where SRAMs come from.
 
-    cells: what decoders of streams are built of
+    cells: what decoders of streams, and units beyond the published PE, are built of
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -8,7 +8,7 @@ applies; everything else runs on the vector unit.
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
 Shape: TypeAlias = tuple[int, ...]
 Pair: TypeAlias = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
@@ -264,9 +264,6 @@ class Graph(BaseModel):
             if layer in step.op.layers:
                 return step
         raise KeyError(layer)
-
-
-GRAPH: TypeAdapter[Graph] = TypeAdapter(Graph)
 
 
 def chain(layers: Iterable[tuple[str, int]]) -> Graph:

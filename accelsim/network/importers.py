@@ -59,6 +59,7 @@ LOADERS: dict[str, Loader] = {
     ".onnx": load_onnx,
     ".toml": load_spec,
 }
+COMPRESSED_SUFFIX = ".net"  # of a kind that only `accelsim.load` reads
 
 
 def load_network(path: StrPath) -> Network:
@@ -71,7 +72,8 @@ def load_network(path: StrPath) -> Network:
     loader = LOADERS.get(path.suffix.lower())
     if loader is None:
         suffix = f"'{path.suffix}'" if path.suffix else "no suffix"
-        raise InputError(f"{path}: has {suffix}: give one of {', '.join(LOADERS)}")
+        known = ", ".join([*LOADERS, COMPRESSED_SUFFIX])
+        raise InputError(f"{path}: has {suffix}: give one of {known}")
     return loader(path)
 
 

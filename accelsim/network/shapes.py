@@ -83,10 +83,16 @@ def _check_names(
 
 def _check_layers_used(graph: Graph, matrices: Matrices) -> None:
     used = [name for step in graph.steps for name in step.op.layers]
+    # Needs, formats and results go by the names of layers and tensors alike.
+    others = {step.name for step in graph.steps if step.name not in step.op.layers}
     for name in matrices:
         if used.count(name) != 1:
             raise NetworkError(
                 f"layer '{name}': {used.count(name)} steps of the graph apply it: there must be one"
+            )
+        if name in others or name in graph.inputs:
+            raise NetworkError(
+                f"layer '{name}': an input, or a step that does not apply it, has this name: rename one"
             )
 
 

@@ -38,6 +38,12 @@ def _checked_name(name: str) -> str:
     return name
 
 
+def _checked_padding(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    if len(sizes) == 3:
+        raise ValueError("give one size, [vertical, horizontal] or [top, left, bottom, right]")
+    return sizes
+
+
 def _listed(given: Any) -> Any:
     return [given] if isinstance(given, int) else given
 
@@ -52,7 +58,10 @@ Sizes = Annotated[
 ]
 # As Sizes, or: top, left, bottom, right.
 Padding = Annotated[
-    tuple[Edge, ...], BeforeValidator(_listed), Field(strict=False, min_length=1, max_length=4)
+    tuple[Edge, ...],
+    BeforeValidator(_listed),
+    Field(strict=False, min_length=1, max_length=4),
+    AfterValidator(_checked_padding),
 ]
 
 
@@ -181,6 +190,15 @@ class RecurrentSpec(Weighted):
     hidden: Size
     reverse: bool = False
 
+    @model_validator(mode="after")
+    def _has_functions_of_its_own(self) -> Self:
+        if self.activation != "none":
+            raise ValueError(
+                "a cell has functions of its own: leave activation out, or put a layer of kind "
+                "'activation' after it"
+            )
+        return self
+
     def add(self, parts: Parts, given: tuple[str, ...]) -> str:
         """Add two steps: all gates' inputs at once, and the recurrence."""
         shape, gates = parts.builder.shapes[given[0]], GATES[self.cell] * self.hidden
@@ -211,7 +229,7 @@ def pair(sizes: tuple[int, ...], rank: int, default: int) -> Pair:
 
 def edges(sizes: tuple[int, ...], rank: int) -> Edges:
     """Top, left, bottom, right."""
-    if len(sizes) > 2:
-        return sizes[0], sizes[1], sizes[2], sizes[-1]
+    if len(sizes) == 4:
+        return sizes[0], sizes[1], sizes[2], sizes[3]
     vertical, horizontal = pair(sizes, rank, 0)
     return vertical, horizontal, vertical, horizontal

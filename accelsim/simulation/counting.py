@@ -47,7 +47,7 @@ class LayerRun(NamedTuple):
 class Stream(NamedTuple):
     """What comes from DRAM for one example: bytes, and what of it is written into which SRAM.
 
-    weight_bytes: weights and pointers; activation_bytes: inputs and outputs
+    weight_bytes: weights and pointers; activation_bytes: inputs, outputs and partial sums
     rows: of the weight SRAMs; pointers, activations: words. Outputs on their way to DRAM are in
     activation_bytes only.
     loads: how often the weights come, for one example
@@ -97,8 +97,8 @@ def layer_cycles(ran: LayerRun, stream: Stream, memories: Memories, machine: Acc
     """int64[examples]: cycles with what DRAM and a decoder on its way in add.
 
     Double-buffered: array and DRAM work side by side, the slower one sets the pace. Of a layer in
-    blocks of columns, the first block comes before the array can start, and each further one while the
-    array works on the one before it.
+    blocks of columns, the first block comes before the array can start, and each further one, which
+    may be the first one again for a cell's next time step, while the array works on the one before it.
     """
     array = ran.run.cycles
     n_bytes = stream.weight_bytes + stream.activation_bytes
@@ -107,17 +107,23 @@ def layer_cycles(ran: LayerRun, stream: Stream, memories: Memories, machine: Acc
     load = ran.decoded.load_cycles * stream.loads
     if ran.layer.name not in memories.blocked:
         return np.maximum(array, max(transfer_cycles(n_bytes, machine), load))
-    part = block_transfer_cycles(ran, stream, machine)
-    last = ran.blocks[-1].cycles
-    return part + sum((np.maximum(block.cycles, part) for block in ran.blocks[:-1]), last)
+    first, part = block_transfer_cycles(ran, stream, machine)
+    last = np.maximum(ran.blocks[-1].cycles, part - first)
+    return first + sum((np.maximum(block.cycles, part) for block in ran.blocks[:-1]), last)
 
 
-def block_transfer_cycles(ran: LayerRun, stream: Stream, machine: Accelerator) -> int:
-    """Cycles until one block of columns is there; all blocks are taken to be equally large."""
-    count = len(ran.blocks)
+def block_transfer_cycles(ran: LayerRun, stream: Stream, machine: Accelerator) -> tuple[int, int]:
+    """Cycles until one block of columns is there, once, and as often as one example needs it.
+
+    All blocks are taken to be equally large.
+    """
     n_bytes = stream.weight_bytes + stream.activation_bytes
     load = ran.decoded.load_cycles * stream.loads
-    return max(transfer_cycles(n_bytes // count, machine), -(-load // count))
+
+    def cycles(count: int) -> int:
+        return max(transfer_cycles(n_bytes // count, machine), -(-load // count))
+
+    return cycles(len(ran.blocks) * stream.loads), cycles(len(ran.blocks))
 
 
 def transfer_cycles(n_bytes: int, machine: Accelerator) -> int:
@@ -131,6 +137,10 @@ def streamed(ran: LayerRun, memories: Memories, machine: Accelerator) -> Stream:
     """What does not stay on chip: rows and pointers, activations, or both."""
     word_bytes = machine.arithmetic_bits / 8
     read, written = ran.traffic
+    # Where outputs are in DRAM, all blocks but the last write partial sums there, all but the first
+    # read them.
+    partial_sums = written * (len(ran.blocks) - 1)
+    read, written = read + partial_sums, written + partial_sums
     stream = Stream(activation_bytes=int(np.ceil((read + written) * word_bytes)), activations=read)
     name = ran.layer.name
     if name not in memories.streamed | memories.blocked:

@@ -219,10 +219,12 @@ class Session:
         """As many chips as it takes: their PEs are one array, each broadcast reaches all of them."""
         most = min(MOST_CHIPS, MOST_PES // machine.pes)
         for chips in range(1, most + 1):
-            several = machine.replace(pes=machine.pes * chips, overflow="error")
+            several = machine.replace(pes=machine.pes * chips)
+            kept = dict(self._kept)
             try:
                 self.place(several)
             except CapacityError as error:
+                self._kept = kept  # layouts that nothing runs on would fill the memory
                 if chips == most:
                     raise CapacityError(f"on {chips} chips: {error}") from None
                 continue
@@ -272,8 +274,7 @@ class Session:
             key = ("interleaved", name, machine.pes, machine.run_bits)
             layer = self.layers[name]
             plan = decoder_of(machine).decode(self._keep(key, interleaved), machine)
-            array = PeArray(plan, layer.n_in, has_bias=layer.has_bias)
-            return LaidOut(plan._replace(plan=array.plan), array)
+            return LaidOut(plan, PeArray(plan, layer.n_in, has_bias=layer.has_bias))
 
         return self._keep(_array_key(name, machine), decoded)
 

@@ -56,7 +56,9 @@ def evaluate(
     first `calibration` examples, as `simulate` chooses it on its inputs, and kept for all of them.
 
     data: see `load_dataset`; inputs are reshaped to the network's first input if they have as many values
+    arithmetic: each of "float32", 32, 16 and 8 at most once
     limit: use the first so many examples only
+    activation_frac_bits: fraction bits of all activations, instead of chosen ones
     progress: called with (examples done, examples in all), over all arithmetics
 
     Returns a row per arithmetic: examples, correct, error_pct, top5_error_pct (NaN below six classes),

@@ -24,8 +24,9 @@ def measure(
 ) -> Measurement:
     """Time every layer on this computer: dense BLAS and SciPy CSR, batch 1, caches flushed and warm.
 
-    A network that is not compressed yet is first, with the default recipe, as in `simulate`. Raises
-    InputError or one of its kinds.
+    A network that is not compressed yet is compressed first, with the default recipe, as in `simulate`.
+
+    Raises InputError or one of its kinds.
     """
     if target != "cpu":
         raise InputError(f"measure: target '{target}' is not known: use cpu")

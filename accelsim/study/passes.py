@@ -153,6 +153,6 @@ def _cycles_before(ran: LayerRun, result: Result, cycles: Any, block: int, numbe
     example, place = divmod(number, ran.flow.vectors.per_example)
     earlier = int(layer_cycles(ran, stream, memories, machine)[:example].sum())
     if len(ran.blocks) > 1:  # the first block is waited for, further ones come meanwhile
-        part = block_transfer_cycles(ran, stream, machine)
-        earlier += part + sum(max(int(run.cycles[example]), part) for run in ran.blocks[:block])
+        first, part = block_transfer_cycles(ran, stream, machine)
+        earlier += first + sum(max(int(run.cycles[example]), part) for run in ran.blocks[:block])
     return earlier + int(cycles[block, number - place : number].sum())

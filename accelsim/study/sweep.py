@@ -139,7 +139,7 @@ def _settings(machine: Accelerator, varied: Sequence[str]) -> dict[str, Any]:
 
 
 def sum_over_layers(frame: "pd.DataFrame", varied: Sequence[str]) -> "pd.DataFrame":
-    """One row per sweep point: sums over layers and input vectors; utilisation weighted by cycles."""
+    """One row per sweep point: sums over layers and examples; utilisation weighted by cycles."""
     weighted = frame.assign(_useful=frame["utilization_frac"] * frame["array_cycles"])
     sums: dict[str, Any] = dict.fromkeys(
         ("cycles", "latency_us", "energy_pj", "array_cycles", "_useful"), "sum"

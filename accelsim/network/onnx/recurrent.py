@@ -169,7 +169,7 @@ def _direction(
     kept = np.concatenate([np.zeros(2 * hidden), bias_h[2 * hidden :]]) if stays else 0 * bias_h
     bias = cell.bias_x[index] + bias_h - kept
     on_x = drafts.add_layer(
-        f"{cell.node.name or cell.names[0]}{part}.x",
+        f"{cell.node.name or cell.names[0]}{part}.input",
         cell.on_x[index],
         bias if bias.any() else None,
     )
@@ -206,8 +206,9 @@ def _matrices(context: Context, cell: _Cell, index: int, part: str, bias: Array)
     name = f"{cell.node.name or cell.names[1]}{part}"
     if cell.kind == "gru" and not integer(cell.node, "linear_before_reset", 0):
         two = 2 * cell.hidden
-        return drafts.add_layer(f"{name}.h", on_h[:two]), drafts.add_layer(f"{name}.rh", on_h[two:])
-    return (drafts.add_layer(f"{name}.h", on_h, bias if bias.any() else None),)
+        gates = drafts.add_layer(f"{name}.state", on_h[:two])
+        return gates, drafts.add_layer(f"{name}.reset_state", on_h[two:])
+    return (drafts.add_layer(f"{name}.state", on_h, bias if bias.any() else None),)
 
 
 def _peepholes(context: Context, cell: _Cell, index: int, part: str) -> tuple[str, str, str] | None:

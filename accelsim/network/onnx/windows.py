@@ -3,14 +3,11 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from accelsim.errors import NetworkError
-from accelsim.network.graph import Shape
+from accelsim.network.graph import Edges, Pair, Shape
 from accelsim.network.onnx.nodes import integers, text, where
 
 if TYPE_CHECKING:
     from onnx import NodeProto
-
-Pair = tuple[int, int]
-Edges = tuple[int, int, int, int]
 
 
 class Window(NamedTuple):

@@ -1,12 +1,10 @@
 """From cycles to the time axis of a trace viewer."""
 
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from accelsim.errors import InputError
-
-RulerName: TypeAlias = Literal["time", "cycles"]
 
 
 class Ruler:

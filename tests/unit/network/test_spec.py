@@ -311,6 +311,7 @@ def whole(*, before="", **changes):
         (whole(kernel="[1, 2, 3]"), r"layer 'c': kernel=\[1, 2, 3\]: .*at most 2 items"),
         (whole(padding="-1"), r"layer 'c': padding\.0=-1"),
         (whole(padding='"same"'), "layer 'c': padding='same': input should be a valid tuple"),
+        (whole(padding="[0, 1, 2]"), r"layer 'c': padding=\[0, 1, 2\]: give one size"),
         (whole(strides="2"), "layer 'c': unknown field 'strides'; did you mean 'stride'"),
         (whole(groups="3"), "layer 'c': groups=3 does not divide 4 channels"),
         (whole(groups="4"), "step 'c': 4 groups do not divide 4 and 6 channels"),
@@ -324,6 +325,11 @@ def whole(*, before="", **changes):
         (whole(inputs="[]"), r"layer 'c': inputs=\[\]"),
         (whole(name='"input"'), "layer 'input': the name is taken already"),
         (whole(before="chained = false\n"), "chained=False"),
+        (
+            'name = "x"\ninput = [5, 8]\n[[layers]]\nname = "r"\nkind = "recurrent"\ncell = "lstm"\n'
+            'hidden = 4\nweight_density = 0.5\nactivation = "relu"',
+            "layer 'r': a cell has functions of its own: leave activation out",
+        ),
         (whole() + layer_text(n_in=None), "layer 'fc': takes a vector, not .6, 7, 7.*'flatten'"),
         (
             whole() + '[[layers]]\nname = "f"\nkind = "flatten"\n' + layer_text(),

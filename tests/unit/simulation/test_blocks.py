@@ -206,6 +206,46 @@ def test_a_cells_matrix_comes_once_per_time_step(machine):
     assert session.run(fitting).rows[0]["dram_weight_bytes"] == n_bytes
 
 
+@pytest.mark.parametrize("clock_mhz", [1024, 1])
+def test_a_cells_blocks_come_while_the_array_works_on_the_block_before(machine, clock_mhz):
+    """Every block of every time step is one transfer, and only the first one is waited for."""
+    time, count = 5, 4
+    op = Recurrent(cell="rnn", hidden=8, matrices=("u",))
+    graph = Graph(
+        inputs={"x": (time, 8)},
+        steps=(Step(name="cell", op=op, inputs=("x",)),),
+        outputs=("cell",),
+    )
+    network = CompressedNetwork("net", (full(8, 8, "u"),), graph=graph)
+    session = Session(network, np.ones((time, 8), np.float32))
+    cut = machine.replace(weight_sram_bytes=16, overflow="blocks", clock_mhz=clock_mhz)
+    (row,) = session.run(cut).rows
+    assert row["column_blocks"] == count
+    cycles_of_byte = clock_mhz / 1024
+    n_bytes = 2 * 16 * 2 + 2 * 9 * 2  # once
+    if clock_mhz == 1024:  # slow DRAM: all transfers, and then the last block of the last step
+        transfers = time * n_bytes * cycles_of_byte
+        assert transfers <= row["cycles"] <= transfers + row["array_cycles"] + 128 * count
+        assert row["cycles"] < transfers + row["array_cycles"] / count + 128 * count
+    else:  # fast DRAM: the first transfer takes a cycle, the others no time of their own
+        assert row["cycles"] == row["array_cycles"] + 1
+
+
+def test_partial_sums_of_outputs_in_dram_go_there_and_back(machine):
+    """4 blocks: 4 outputs at each of 4 times are written four times, and read three times."""
+    result = ran(machine, 4, overflow="stream", activation_sram_bytes=12)
+    (row,) = result.rows
+    assert (row["memory"], row["column_blocks"], row["activations_in"]) == ("blocks", 4, "dram")
+    inputs, outputs = 4 * 8, 4 * 4
+    assert row["dram_activation_bytes"] == 2 * (inputs + (4 + 3) * outputs)
+    (fills,) = (
+        term.count
+        for term in result.layer_results[0].energy
+        if term.component == "activation SRAM fill"
+    )
+    assert fills == inputs + 3 * outputs
+
+
 def test_outputs_do_not_depend_on_what_does_not_fit(machine):
     results = [
         ran(machine, 6, overflow=overflow) for overflow in ("grow", "blocks", "stream", "chips")

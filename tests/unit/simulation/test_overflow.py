@@ -8,9 +8,11 @@ from network_model import KINDS, draw_network
 from numpy.testing import assert_array_equal
 
 import accelsim
-from accelsim.errors import CapacityError
+from accelsim.errors import CapacityError, NetworkError
 from accelsim.hardware.accelerator import accelerator
 from accelsim.hardware.tensors import dram_traffic
+from accelsim.network.graph import Activate, FullyConnected, Graph, Step
+from accelsim.network.layers import Layer, Network
 from accelsim.simulation.session import Session
 
 # 1 byte per cycle after 128 cycles: 1024 bytes per microsecond at 1024 MHz.
@@ -104,6 +106,20 @@ def test_more_chips_are_one_larger_array(kind, machine):
         assert len(notes) == (chips > 1)
         if chips > 1:
             assert f"spread over {chips} chips, {chips} PEs in all" in notes[0]
+
+
+def test_layouts_of_too_few_chips_are_not_kept(machine):
+    """Each would be as large as the one that is run."""
+    drawn = draw_network(38, "convolution")
+    session, machine = Session(drawn.network, drawn.inputs), machine.replace(pes=1, row_bits=8)
+    capacity = largest_need(session, machine.replace(pes=3), "weight")
+    session.forget_layouts()
+    several = machine.replace(overflow="chips", weight_sram_bytes=capacity)
+    chips = session.run(several).chips
+    assert chips > 1
+    many = Session(drawn.network, drawn.inputs)
+    many.run(several.replace(pes=chips, overflow="error"))
+    assert len(session._kept) == len(many._kept)
 
 
 def test_what_no_number_of_chips_can_hold_is_an_error(machine):
@@ -201,3 +217,19 @@ def test_a_note_says_where_all_layers_together_do_not_fit():
     assert f"{pointers:,} bytes of pointer SRAM per PE, of which there are 32,768" in note
     wide = accelsim.simulate("alexnet_fc", pointer_sram_bytes=int(pointers))
     assert not [note for note in wide.notes if "resident one at a time" in note]
+
+
+@pytest.mark.parametrize("name", ["x", "act"])
+def test_a_layer_that_is_called_as_another_tensor_is_refused(name):
+    """Its needs and formats would be mistaken for those of that tensor."""
+    graph = Graph(
+        inputs={"x": (3,)},
+        steps=(
+            Step(name="fc", op=FullyConnected(layer=name), inputs=("x",)),
+            Step(name="act", op=Activate(function="sigmoid"), inputs=("fc",)),
+        ),
+        outputs=("act",),
+    )
+    layer = Layer(name, np.ones((2, 3), np.float32))
+    with pytest.raises(NetworkError, match=f"^layer '{name}': .* has this name: rename one$"):
+        Network("net", (layer,), graph=graph)
