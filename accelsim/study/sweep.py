@@ -38,7 +38,7 @@ def sweep(
 
     fields: machine fields with a list of values each (``pes=[16, 32, 64]``), or one value for all
         points. `overflow` defaults to `grow`, so that every point can be run; where `pes` vary and
-        weights stay in SRAM, every SRAM whose capacity is not given is then sized to what the network
+        weights stay in SRAM, every SRAM whose capacity is not given is then sized to what the largest layer
         needs at that point. Where `decoder` varies, fields that only Huffman streams have are for the
         points with decoder=huffman; rows of the others tell 'n/a'.
     store: a file that keeps each point as it is done; an interrupted sweep goes on from there.
@@ -97,8 +97,8 @@ def _sizing_note(defaults: Iterable[str]) -> tuple[str, ...]:
     if not sized:
         return ()
     return (
-        "every SRAM is sized to what the network needs at each point; to keep a size, give "
-        + ", ".join(sized),
+        "every SRAM is sized to what the largest layer needs at each point (layers are resident one at "
+        "a time); to keep a size, give " + ", ".join(sized),
     )
 
 

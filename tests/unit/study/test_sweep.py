@@ -102,7 +102,7 @@ def test_over_pes_every_memory_is_sized_to_the_need(network):
         capacity = frame.set_index("pes")[f"{memory}_capacity_bytes_per_pe"]
         assert (capacity == need.loc[capacity.index]).all()
     assert frame.groupby("pes")["weight_bytes_per_pe"].max().is_monotonic_decreasing
-    assert "sized to what the network needs" in frame.attrs["notes"][-1]
+    assert "sized to what the largest layer needs" in frame.attrs["notes"][-1]
 
 
 def test_a_given_capacity_is_kept(network):
