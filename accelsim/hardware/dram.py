@@ -97,11 +97,6 @@ class Channel(BaseModel):
         cycles = {"hit": 0, "miss": self.n_rcd, "conflict": self.n_rp + self.n_rcd}[row]
         return (cycles + self.n_cl) * self.tck_ns
 
-    def short_read_ns(self, n_bytes: int, row: Row = "conflict") -> float:
-        """A read of a few bursts, from its first command to its last data; no refresh in between."""
-        bursts = -(-n_bytes // (self.burst_bytes * self.sub_channels))
-        return self.read_ns(row) + bursts * self.burst_ns if bursts else 0.0
-
 
 class Medium(BaseModel):
     """Something that moves bytes: a DRAM channel, or a link between chips."""
@@ -147,11 +142,6 @@ class Link(Medium):
 
 
 Kind = TypeVar("Kind", bound=Medium)
-
-
-def dram_kinds() -> list[str]:
-    """Names of the DRAM kinds that come with accelsim."""
-    return sorted(path.stem for path in (TABLES / "dram").glob("*.toml"))
 
 
 def dram(name: str) -> Dram:

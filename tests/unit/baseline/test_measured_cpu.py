@@ -301,7 +301,7 @@ def test_a_damaged_record_names_file_and_field(measurement, tmp_path, place, val
 
 
 def test_a_cells_state_matrix_is_multiplied_step_by_step():
-    """Seven time steps are seven products of one vector; the matrix on the inputs has one of seven."""
+    """Three time steps are three products of one vector; the matrix on the inputs has one of three."""
     from network_model import draw_network
 
     network = draw_network(3, "lstm").network
@@ -316,9 +316,8 @@ def test_a_cells_state_matrix_is_multiplied_step_by_step():
     for layer in measured.layers:
         assert layer.vectors == network.flow.vectors(layer.name, layer.n_out)
     notes = [row.note for row in measured.rows() if row.layer in recurrent]
-    assert all("one after the other" in note for note in notes) or all(
-        layer.vectors == 1 for layer in measured.layers if layer.in_turn
-    )
+    assert notes
+    assert all("of 3 vectors, one after the other" in note for note in notes)
 
 
 def test_a_repeated_product_runs_so_often():
