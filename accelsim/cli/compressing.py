@@ -118,6 +118,7 @@ def compress(
     from accelsim.compression.recipe import make_recipe
     from accelsim.compression.recipe_file import load_recipe
     from accelsim.compression.training.checkpoint import Checkpoint
+    from accelsim.files import write_csv
 
     out = artifact_path(out)
     _check_training_options(recipe, data=data, checkpoint=checkpoint, log=log)
@@ -139,16 +140,23 @@ def compress(
             "into the recipe instead"
         )
     loaded = load(network, dims=open_sizes(dims))
+    epochs: list[Any] = []
     if not isinstance(loaded, CompressedNetwork):
-        compressed = _compressed(loaded, chosen, data, checkpoint, out, log)
+        folder = checkpoint or _state_folder(out)
+        compressed = _compressed(loaded, chosen, data, folder, epochs)
     elif fields or recipe:
         raise InputError(
-            f"{network}: is compressed already: leave out --density and the like, or give dense weights"
+            f"{network}: is compressed already: leave out --recipe, --density and the like, or give "
+            "dense weights"
         )
     else:
         compressed = loaded
     save(compressed, out)
-    if checkpoint is None:
+    if log:
+        import pandas as pd
+
+        write_csv(pd.DataFrame(epochs), log)
+    if epochs and checkpoint is None:
         Checkpoint(_state_folder(out), run="").remove()
     print_inspection(describe(out), as_json)
     if compressed.activations:
@@ -176,15 +184,12 @@ def _compressed(
     network: Any,
     recipe: "Recipe",
     data: str | None,
-    checkpoint: Path | None,
-    out: Path,
-    log: Path | None,
+    folder: Path,
+    epochs: list[Any],
 ) -> Any:
+    """The compressed network; `epochs` takes a record of each epoch of its training."""
     from accelsim.compression.compressor import compress as run
-    from accelsim.files import write_csv
 
-    epochs: list[Any] = []
-    folder = checkpoint or _state_folder(out)
     with progress() as tell:
         on_epoch = _epoch_teller(tell, sum(s.train.epochs for s in recipe.steps if s.train), epochs)
         try:
@@ -200,10 +205,6 @@ def _compressed(
             if folder.is_dir():
                 print_notes((f"the same command goes on from {folder}",))
             raise
-    if log:
-        import pandas as pd
-
-        write_csv(pd.DataFrame(epochs), log)
     return compressed
 
 

@@ -81,6 +81,11 @@ def _fitting(recipe: Recipe, outcome: Outcome) -> Recipe:
 
 def _dense(network: "str | Path | Network") -> Network:
     loaded = load(network) if isinstance(network, str | Path) else network
+    if not isinstance(loaded, Network | CompressedNetwork):
+        raise InputError(
+            f"network: {type(loaded).__name__}: give a file, a bundled name or a Network (a module of "
+            "PyTorch becomes one by accelsim.from_torch)"
+        )
     if not isinstance(loaded, Network):
         raise InputError(f"network '{loaded.name}': is compressed already: give dense weights")
     return loaded

@@ -63,6 +63,11 @@ def run_steps(network: Network, steps: Sequence[Step], job: Job) -> Outcome:
     """
     if job.data is None and any(step.train for step in steps):
         raise InputError("recipe: a step trains the network: give data to train with (--data)")
+    if job.data is not None and len(network.flow.graph.inputs) > 1:
+        raise NetworkError(
+            f"recipe: network '{network.name}' has several inputs: only networks with one can be trained "
+            "or calibrated"
+        )
     checkpoint = _checkpoint(network, steps, job)
     held, dense = Applied(network), network
     epochs: list[dict[str, Any]] = []
@@ -132,7 +137,7 @@ class _Stage(NamedTuple):
         job, step = self.job, self.step
         assert step.train is not None
         assert job.data is not None
-        _check_trainable(applied.network, step.kind)
+        _check_weights(applied.network, step.kind)
         finished = self.checkpoint.step(self.number) if self.checkpoint else None
         if finished is not None:
             for record in finished[1]:
@@ -175,6 +180,7 @@ class _Stage(NamedTuple):
             from accelsim.compression.training.model import cross_entropy
             from accelsim.compression.training.score import network_score
 
+            _check_weights(network, self.step.kind)
             return network_score(network, batches, job.loss or cross_entropy).loss
 
         network = self.held.network
@@ -188,14 +194,10 @@ class _Stage(NamedTuple):
         return Context(job.seed, inputs.reshape(len(inputs), *shape), loss)
 
 
-def _check_trainable(network: Network, kind: str) -> None:
+def _check_weights(network: Network, kind: str) -> None:
+    """NetworkError if a layer is shape-only."""
     for layer in network.layers:
         given_weights(layer, kind)
-    if len(network.flow.graph.inputs) > 1:
-        raise NetworkError(
-            f"recipe step '{kind}': network '{network.name}' has several inputs: only networks with one "
-            "can be trained"
-        )
 
 
 def _first_examples(data: TrainingData, seed: int) -> list[Batch]:

@@ -54,7 +54,7 @@ class Recipe(BaseModel):
     codebook_init: Initialisation = "linear"
     max_code_length: int = Field(default=DEFAULT_MAX_CODE_LENGTH, ge=8, le=15)
     bias: Literal["auto", "codebook", "exact"] = "auto"
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     max_iterations: int = Field(default=1000, ge=1)
 
     def as_record(self) -> dict[str, Any]:

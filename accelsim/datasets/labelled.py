@@ -103,7 +103,8 @@ def _idx_dataset(folder: Path, names: _Names) -> Dataset:
 
 
 def _checked(name: str, inputs: Float32, labels: Any) -> Dataset:
-    if labels.dtype.kind not in "iu" or labels.shape != inputs.shape[:1] or not labels.size:
+    fits = labels.ndim == 1 and labels.shape == inputs.shape[:1]
+    if labels.dtype.kind not in "iu" or not fits or not labels.size:
         raise FileFormatError(
             f"{labels.dtype} labels {labels.shape} for inputs {inputs.shape}: "
             "give a whole number for each example, and at least one"

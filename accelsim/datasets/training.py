@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -92,11 +93,16 @@ def training_data(
 
     source: what `load_dataset` reads, with a training part; or a text (.txt), of which a language
         model predicts the next character. The last `validation` training examples are held out (a
-        tenth at most).
+        tenth at most), so they must be mixed, not sorted by class.
     Raises InputError or one of its kinds, naming the file and the remedy.
     """
     if isinstance(source, TrainingData):
         return source
+    if not isinstance(source, str | PathLike):
+        raise InputError(
+            f"data: {type(source).__name__}: give a file, or TrainingData(train=..., validation=...) "
+            "with iterables of batches"
+        )
     if str(source).endswith(".txt"):
         text = load_text(source)
         return TrainingData(
@@ -109,12 +115,27 @@ def training_data(
             f"data '{train.name}': {len(train.labels)} training examples: give 10 or more"
         )
     kept = len(train.labels) - held_out
+    _check_mixed(train, kept)
     return TrainingData(
         Shuffled(train.part(0, kept)),
         Shuffled(train.part(kept, len(train.labels))),
         Shuffled(load_dataset(source)),
         train.name,
     )
+
+
+def _check_mixed(train: Dataset, kept: int) -> None:
+    """InputError if most examples of a class are among the last, which are held out."""
+    classes, counts = np.unique(train.labels, return_counts=True)
+    last, held_out = np.unique(train.labels[kept:], return_counts=True)
+    there = counts[np.searchsorted(classes, last)]
+    # By chance this happens to a class of 20 examples less than once in a million times.
+    sorted_out = last[(there >= 20) & (2 * held_out > there)]
+    if sorted_out.size:
+        raise InputError(
+            f"data '{train.name}': most examples of class {sorted_out[0]} are among the last "
+            f"{len(train.labels) - kept} training examples, which are held out for validation: mix them"
+        )
 
 
 def batches_of(

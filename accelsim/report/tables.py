@@ -449,9 +449,24 @@ def _size_notes(inspection: "Inspection") -> list[str]:
             f"Counted as in Deep Compression, without biases and tables: "
             f"{ratio_text(inspection.paper_compression_ratio)}."
         )
+    reached = inspection.provenance.get("training")
+    if isinstance(reached, dict):
+        notes += _reached_notes(reached)
     if inspection.header_bytes is not None:
         notes.append(f"The file adds a header of {bytes_text(inspection.header_bytes)}.")
     return notes
+
+
+def _reached_notes(reached: Mapping[str, Any]) -> list[str]:
+    """Errors, or else losses, before and after, as the training noted them."""
+    for measure, form in (("error_pct", "error {:.2f} %"), ("loss", "loss {:.4f}")):
+        values = [reached.get(f"test_{which}_{measure}") for which in ("dense", "compressed")]
+        if all(isinstance(value, int | float) for value in values):
+            dense, small = (form.format(value) for value in values)
+            return [
+                f"On the test part of {reached.get('data')}: {dense} dense, {small} compressed."
+            ]
+    return []
 
 
 def _huffman_saving(rows: Sequence[Mapping[str, Any]]) -> float:

@@ -1,5 +1,6 @@
 """The page on trained networks: its tables are those of the artifacts, its pictures show what it says."""
 
+import re
 import sys
 
 import numpy as np
@@ -32,6 +33,14 @@ def test_the_tables_are_those_of_the_artifacts(script):
 
 def test_the_page_is_its_template_with_the_tables(script):
     assert script.PAGE.read_text(encoding="utf-8") == script.page_text(script.tables())
+
+
+def test_the_readme_quotes_the_ratios_of_the_page():
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    quoted = re.search(r"LeNet-300-100 is (\d+) times .*?LeNet-5 (\d+) times", readme, re.DOTALL)
+    ratios = committed("lenet_networks").set_index("network")["compression_ratio"]
+    for number, name in zip(quoted.groups(), ("LeNet-300-100", "LeNet-5"), strict=True):
+        assert abs(int(number) - ratios[name]) <= 0.5
 
 
 def test_published_rows_stand_beside_ours():

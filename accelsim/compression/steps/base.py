@@ -1,5 +1,6 @@
 """What all steps of a recipe have in common."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
@@ -74,7 +75,7 @@ class Applied(NamedTuple):
     shared: frozenset[str] = frozenset()
 
 
-class Step(BaseModel):
+class Step(BaseModel, ABC):
     """One step of a recipe.
 
     layers: names of the layers that it works on, as patterns (`fc*`); all that it can, by default
@@ -87,9 +88,9 @@ class Step(BaseModel):
     layers: tuple[Annotated[str, Field(min_length=1)], ...] = ("*",)
     train: Training | None = None
 
+    @abstractmethod
     def apply(self, network: Network, context: Context) -> Applied:
         """The network after the step. Raises NetworkError where it cannot be done."""
-        raise NotImplementedError
 
     def chosen(self, network: Network) -> list[Layer]:
         """The layers that `layers` names. NetworkError for a name that fits none."""

@@ -17,15 +17,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    TypeAdapter,
-    ValidationError,
     model_validator,
 )
 
 from accelsim.compression.sparse import Float32, Threshold, magnitude_threshold
 from accelsim.errors import InputError
 from accelsim.network.graph import Convolution
-from accelsim.validation import first_problem
 
 Mask: TypeAlias = NDArray[np.bool_]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
@@ -109,15 +106,6 @@ def _from_text(given: Any) -> Any:
 Pattern: TypeAlias = Annotated[
     Annotated[Named | Block | NOfM, Field(discriminator="kind")], BeforeValidator(_from_text)
 ]
-_PATTERN: TypeAdapter[Named | Block | NOfM] = TypeAdapter(Pattern)
-
-
-def parse_pattern(given: Any) -> Named | Block | NOfM:
-    """The pattern that a name, "n:m" or a table means. InputError if there is none."""
-    try:
-        return _PATTERN.validate_python(given)
-    except ValidationError as error:
-        raise InputError(f"pattern: {first_problem(error, list(NAMES))}") from None
 
 
 def keep_mask(

@@ -104,8 +104,9 @@ class _Run:
         found = score(self._model, task.data.validation, task.loss)
         if not math.isfinite(train_loss) or not math.isfinite(found.loss):
             raise InputError(
-                f"recipe step {task.number + 1} '{task.kind}': the loss is {train_loss} in epoch "
-                f"{epoch + 1}: lower the learning_rate ({training.learning_rate})"
+                f"recipe step {task.number + 1} '{task.kind}': in epoch {epoch + 1} the loss is {train_loss} "
+                f"in training and {found.loss} in validation: lower the learning_rate "
+                f"({training.learning_rate}), or look for such values in the data"
             )
         self._choose(epoch, found)
         kept = sum(w.density * w().numel() for w in self._model.weights.values())

@@ -198,8 +198,8 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def computing(precision: Precision = "float32", threads: int = 1) -> Iterator[None]:
-    """So many threads of torch (small networks are quickest with one), and its precision; both restored.
+def computing(precision: Precision = "float32") -> Iterator[None]:
+    """One thread of torch, with which small networks are quickest, and its precision; both restored.
 
     Raises InputError if torch is missing.
     """
@@ -208,7 +208,7 @@ def computing(precision: Precision = "float32", threads: int = 1) -> Iterator[No
     except ImportError:
         raise InputError("training needs torch: pip install 'accelsim[train]'") from None
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     try:
         # Its cache would keep the first rounded copy of a weight while the weight is trained.
         with torch.autocast(

@@ -90,6 +90,32 @@ def test_too_few_examples_are_refused(tmp_path):
         training_data(path)
 
 
+def test_examples_sorted_by_class_are_refused(tmp_path):
+    path = tmp_path / "data.npz"
+    labels = np.repeat([0, 1, 2], 100)
+    inputs = np.zeros((300, 2), np.float32)
+
+    def save(order):
+        part = {"inputs": inputs, "labels": labels}
+        np.savez(path, train_inputs=inputs, train_labels=labels[order], **part)
+
+    save(np.random.default_rng(0).permutation(300))
+    training_data(path)
+    rare = np.concatenate([np.full(285, 0), np.full(15, 1)])  # too few to tell
+    np.savez(path, train_inputs=inputs, train_labels=rare, inputs=inputs, labels=labels)
+    training_data(path)
+    few = np.concatenate([np.full(275, 0), np.full(25, 1)])
+    np.savez(path, train_inputs=inputs, train_labels=few, inputs=inputs, labels=labels)
+    with pytest.raises(InputError, match=r"examples of class 1 are among the last 30 .*mix them"):
+        training_data(path)
+
+
+@pytest.mark.parametrize("source", [3, None, [(1, 2)], {"train": 1}])
+def test_what_is_no_data_is_refused(source):
+    with pytest.raises(InputError, match="give a file, or TrainingData"):
+        training_data(source)
+
+
 def test_iterables_are_taken_as_they_are():
     batches = [(np.zeros((2, 3)), np.zeros(2))]
     assert list(batches_of(batches, 1, np.random.default_rng(0), 2)) == batches

@@ -12,7 +12,7 @@ from accelsim.compression.steps.base import Training
 from accelsim.compression.steps.prune import Prune
 from accelsim.compression.steps.share import Share
 from accelsim.compression.steps.train import Train
-from accelsim.datasets.training import TrainingData
+from accelsim.datasets.training import Shuffled, TrainingData
 from accelsim.errors import AccelsimError, FileFormatError, InputError, NetworkError
 from accelsim.network.layers import Layer, Network
 
@@ -145,6 +145,54 @@ def test_training_leaves_torch_as_it_was():
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_the_epochs_are_those_of_a_plain_loop(optimiser):
+    """Whole batches, so that their order plays no part: the same steps, written with torch alone."""
+    data, epochs, rate, decay = blobs(100, 1), 5, 0.02, 0.1
+    plan = Training(
+        epochs=epochs, batch=100, learning_rate=rate, weight_decay=decay, optimiser=optimiser
+    )
+    run = TrainingData(Shuffled(data), Shuffled(data))
+    step = Train(train=plan.model_copy(update={"best": "loss"}))
+    records = []
+    found = run_steps(network(), [step], Job(data=run, on_epoch=records.append)).network
+    losses = [record.validation_loss for record in records]
+    assert losses == sorted(losses, reverse=True)  # so that the last epoch is the one that is kept
+
+    weights = [torch.tensor(layer.weights, requires_grad=True) for layer in network().layers]
+    biases = [torch.tensor(layer.bias, requires_grad=True) for layer in network().layers]
+    groups = [{"params": weights, "weight_decay": decay}, {"params": biases, "weight_decay": 0.0}]
+    plain = (
+        torch.optim.AdamW(groups)
+        if optimiser == "adamw"
+        else torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True)
+    )
+    for epoch in range(epochs):
+        for group in plain.param_groups:
+            group["lr"] = rate * (1 + np.cos(np.pi * epoch / epochs)) / 2
+        x = torch.from_numpy(data.inputs)
+        for index, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+            x = x @ weight.T + bias
+            x = torch.relu(x) if index < 2 else x
+        loss = torch.nn.functional.cross_entropy(x, torch.from_numpy(data.labels))
+        plain.zero_grad()
+        loss.backward()
+        plain.step()
+    for layer, weight, bias in zip(found.layers, weights, biases, strict=True):
+        np.testing.assert_allclose(layer.weights, weight.detach().numpy(), atol=2e-4)
+        np.testing.assert_allclose(layer.bias, bias.detach().numpy(), atol=2e-4)
+        start = next(x for x in network().layers if x.name == layer.name)
+        assert np.abs(layer.weights - start.weights).max() > 0.02
+
+
+def test_dropout_changes_what_is_learnt():
+    def weights(dropout):
+        steps = [Train(train=Training(epochs=1, batch=600, dropout=dropout))]
+        return run_steps(network(), steps, Job(data=training())).network.layers[1].weights
+
+    assert not np.allclose(weights(0.0), weights(0.5), atol=1e-6)
+
+
 def test_bfloat16_trains_about_as_well():
     # With autocast's cache the network would have computed with its first weights throughout.
     errors = {}
@@ -206,7 +254,7 @@ def test_data_that_do_not_fit_are_refused(inputs, targets, message):
 def test_a_loss_that_is_not_finite_is_named():
     step = Train(train=Training(epochs=3, learning_rate=1e30, optimiser="sgd"))
     with pytest.raises(
-        InputError, match=r"recipe step 1 'train': the loss is .*lower the learning_rate"
+        InputError, match=r"recipe step 1 'train': in epoch \d the loss .*lower the learning_rate"
     ):
         run_steps(network(), [step], Job(data=training()))
 
@@ -218,12 +266,16 @@ def test_training_without_data_is_refused():
 
 def test_a_shape_only_layer_and_several_inputs_are_refused_before_training():
     bare = Network(name="n", layers=(Layer(name="a", n_out=2, n_in=2, weight_density=1.0),))
-    step = Prune(density=0.5, train=Training(epochs=1))
-    with pytest.raises(NetworkError, match="layer 'a' is shape-only"):
-        run_steps(bare, [step], Job(data=training()))
+    prune = Prune(density=0.5, train=Training(epochs=1))
+    inputs, labels = np.zeros((4, 2), np.float32), np.zeros(4, np.int64)
+    pairs = TrainingData([(inputs, labels)], [(inputs, labels)])
+    for step in (prune, Train(train=Training(epochs=1), layers=("a",))):
+        with pytest.raises(NetworkError, match="layer 'a' is shape-only"):
+            run_steps(bare, [step], Job(data=pairs))
     apart = replace(network(), chained=False)
-    with pytest.raises(NetworkError, match="has several inputs"):
-        run_steps(apart, [Train(train=Training(epochs=1))], Job(data=training()))
+    for step in (Train(train=Training(epochs=1)), Share(code_bits="search")):
+        with pytest.raises(NetworkError, match="has several inputs"):
+            run_steps(apart, [step], Job(data=training()))
 
 
 def test_a_shuffling_loader_gives_the_search_the_same_examples_each_time():
