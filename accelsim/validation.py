@@ -4,6 +4,7 @@ import difflib
 import re
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 # How pydantic names the branches of a union; no field of ours is called so.
 UNION_BRANCH = re.compile(r"constrained-\w+|dict\[.*\]")
@@ -16,10 +17,7 @@ _MAX_VALUE = 80
 
 def first_problem(error: ValidationError, known: list[str]) -> str:
     """The first complaint of pydantic as one line that names the field and the remedy."""
-    problems = error.errors()
-    # Each branch of a union complains: the one that came furthest is the one that was meant.
-    branches = [other for other in problems if other["loc"][:1] == problems[0]["loc"][:1]]
-    problem = max(branches, key=lambda branch: len(branch["loc"]))
+    problem = meant_problem(error)
     place = ".".join(str(part) for part in problem["loc"] if not UNION_BRANCH.fullmatch(str(part)))
     place = place if place.isprintable() else repr(place)[1:-1]
     if problem["type"] == "extra_forbidden" and len(problem["loc"]) > 1:
@@ -31,7 +29,17 @@ def first_problem(error: ValidationError, known: list[str]) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if not place:
         return message
+    if problem["type"] == "value_error" and isinstance(problem["input"], dict):
+        return f"{place}: {message}"  # about a whole table, which would not fit the line
     return f"{place}={_brief(problem.get('input'))}: {message[0].lower()}{message[1:]}"
+
+
+def meant_problem(error: ValidationError) -> ErrorDetails:
+    """The complaint that `first_problem` is about."""
+    problems = error.errors()
+    # Each branch of a union complains: the one that came furthest is the one that was meant.
+    branches = [other for other in problems if other["loc"][:1] == problems[0]["loc"][:1]]
+    return max(branches, key=lambda branch: len(branch["loc"]))
 
 
 def closest(word: str, known: list[str], what: str) -> str:

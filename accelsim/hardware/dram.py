@@ -7,8 +7,9 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from accelsim.errors import TechnologyError
+from accelsim.hardware.dram_power import Commands, Power
 from accelsim.hardware.sram import TableVersion, table_version
-from accelsim.hardware.table_files import read_toml, validated
+from accelsim.hardware.table_files import read_toml, table_error, validated
 from accelsim.validation import closest
 
 TABLES = Path(__file__).parent / "technologies"
@@ -89,6 +90,11 @@ class Channel(BaseModel):
         """Long sequential read: the peak, less refresh, less what changing rows cannot hide."""
         return self.peak_gbyte_per_s * self.row_frac * (1.0 - self.refresh_frac)
 
+    @property
+    def refresh_us(self) -> float:
+        """Interval between refreshes."""
+        return self.n_refi * self.tck_ns / 1e3
+
     def read_ns(self, row: Row = "conflict") -> float:
         """From a read's first command to its first data, on an idle channel.
 
@@ -132,9 +138,22 @@ class Medium(BaseModel):
 
 
 class Dram(Medium):
-    """One DRAM channel: plain figures, or those that follow from its timing."""
+    """One DRAM channel: plain figures, or those that follow from its timing.
+
+    power, commands: what commands cost, beside the plain energy per bit: from supply currents, or as
+        published; at most one of them, and only with a channel
+    """
 
     channel: Channel | None = None
+    power: Power | None = None
+    commands: Commands | None = None
+
+    @property
+    def command_energies(self) -> Commands | None:
+        """What commands cost; None where nothing is known."""
+        if self.power is None or self.channel is None:
+            return self.commands
+        return self.power.commands(self.channel.burst_ns, self.channel.burst_bytes)
 
 
 class Link(Medium):
@@ -154,8 +173,17 @@ def link(name: str) -> Link:
     return _link(table_version(_file("link", name)))
 
 
+def dram_names() -> list[str]:
+    """DRAM kinds that come with accelsim."""
+    return _names("dram")
+
+
+def _names(what: str) -> list[str]:
+    return sorted(path.stem for path in (TABLES / what).glob("*.toml"))
+
+
 def _file(what: str, name: str) -> Path:
-    known = sorted(path.stem for path in (TABLES / what).glob("*.toml"))
+    known = _names(what)
     if name in known:
         return TABLES / what / f"{name}.toml"
     if name.endswith(".toml"):
@@ -165,16 +193,16 @@ def _file(what: str, name: str) -> Path:
 
 @cache
 def _dram(version: TableVersion) -> Dram:
-    fields = _only_table(version.path)
+    name, fields = _only_table(version.path)
+    _check_energies(version.path, name, fields)
     timing = fields.get("channel")
     if timing is None:
-        return _medium(Dram, fields, version.path)
-    for name in DERIVED:
-        if name in fields:
-            raise TechnologyError(
-                f"{version.path}: {name} follows from [channel]: give one of the two"
-            )
-    channel = validated(Channel, timing, version.path)
+        return _medium(Dram, name, fields, version.path)
+    for field in DERIVED:
+        if field in fields:
+            message = f"{field} follows from [channel]: give one of the two"
+            raise table_error(version.path, (name, field), message)
+    channel = validated(Channel, timing, version.path, (name, "channel"))
     derived = {
         "bandwidth_gbyte_per_s": channel.streaming_gbyte_per_s,
         "bandwidth_source": f"peak {channel.peak_gbyte_per_s:.4g} GB/s less refresh (docs/system.md); "
@@ -182,25 +210,37 @@ def _dram(version: TableVersion) -> Dram:
         "latency_ns": channel.read_ns(),
         "latency_source": f"(nRP + nRCD + nCL) tCK; {channel.timing_source}",
     }
-    return _medium(Dram, fields | derived, version.path)
+    return _medium(Dram, name, fields | derived, version.path)
+
+
+def _check_energies(path: Path, name: str, fields: dict[str, Any]) -> None:
+    if "power" in fields and "commands" in fields:
+        message = "commands follow from [power]: give one of the two"
+        raise table_error(path, (name, "commands"), message)
+    for table in ("power", "commands"):
+        if table in fields and "channel" not in fields:
+            message = f"{table}: bursts, rows and refreshes are unknown: add [{name}.channel]"
+            raise table_error(path, (name, table), message)
 
 
 @cache
 def _link(version: TableVersion) -> Link:
-    return _medium(Link, _only_table(version.path), version.path)
+    name, fields = _only_table(version.path)
+    return _medium(Link, name, fields, version.path)
 
 
-def _only_table(path: Path) -> dict[str, Any]:
+def _only_table(path: Path) -> tuple[str, dict[str, Any]]:
+    """Name and fields of the kind."""
     tables = read_toml(path)
     if len(tables) != 1:
         raise TechnologyError(f"{path}: holds {len(tables)} tables: give one kind in the file")
-    fields: dict[str, Any] = next(iter(tables.values()))
+    ((name, fields),) = tables.items()
     if not isinstance(fields, dict):
-        raise TechnologyError(f"{path}: holds a value outside any table: put it under a [name]")
+        raise table_error(path, (name,), "holds a value outside any table: put it under a [name]")
     if "file" in fields:
-        raise TechnologyError(f"{path}: unknown field 'file': remove it")
-    return fields
+        raise table_error(path, (name, "file"), "unknown field 'file': remove it")
+    return name, fields
 
 
-def _medium(kind: type[Kind], fields: dict[str, Any], path: Path) -> Kind:
-    return validated(kind, fields | {"file": path}, path)
+def _medium(kind: type[Kind], name: str, fields: dict[str, Any], path: Path) -> Kind:
+    return validated(kind, fields | {"file": path}, path, (name,))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from accelsim.errors import TechnologyError
-from accelsim.hardware.sram import FIELDS, sram
+from accelsim.hardware.sram import FIELDS, least_capacity, sram
 from accelsim.hardware.technology import TABLES
 
 GRID = TABLES / "sram_cacti.csv"
@@ -94,6 +94,40 @@ def test_leave_one_out_errors_are_as_documented(tmp_path, axis, medians, largest
     assert np.all(errors.max(axis=0) <= largest)
 
 
+# --- between nodes ---
+
+
+def test_between_nodes_logarithms_are_linear_in_log_node():
+    part = np.log(28 / 22) / np.log(32 / 22)
+    for capacity, width in ((131_072, 64), (512, 8), (2**23, 512)):
+        low, high = (np.log(rows_of(node)[capacity, width]) for node in (22, 32))
+        expected = np.exp((1 - part) * low + part * high).tolist()
+        macro = sram(GRID, 28, capacity, width)
+        assert values_of(macro) == pytest.approx(expected)
+        assert macro.source.startswith("CACTI, interpolated to 28 nm from 22 and 32 nm; ")
+    assert least_capacity(GRID, 28, 256) == least_capacity(GRID, 22, 256)
+
+
+@pytest.mark.parametrize(("node", "low", "high"), [(32, 22, 45), (45, 32, 65)])
+def test_leave_one_out_errors_of_nodes_are_those_of_the_document(tmp_path, node, low, high):
+    """Leakage per cell is a choice of each node's process, and does not follow its neighbours."""
+    lines = [
+        f"{other},{c},{w},{','.join(map(repr, values))}"
+        for other in (low, high)
+        for (c, w), values in rows_of(other).items()
+    ]
+    path = tmp_path / "without.csv"
+    path.write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
+    guessed = np.array([values_of(sram(path, node, *key)) for key in rows_of(node)])
+    errors = 100 * np.abs(guessed / np.array(list(rows_of(node).values())) - 1)
+    assert errors.shape == (99, 5)
+    pairs = zip(np.median(errors, axis=0), errors.max(axis=0), strict=True)
+    cells = [f"{middle:.1f} %, {worst:.1f} %" for middle, worst in pairs]
+    page = Path(__file__).parents[3] / "docs" / "energy-nodes.md"
+    row = " | ".join([f"| {node} nm from {low} and {high} nm", *cells])
+    assert f"{row} |" in page.read_text(encoding="utf-8")
+
+
 # --- outside the grid ---
 
 
@@ -132,9 +166,13 @@ def test_widths_without_a_common_capacity_are_an_error(tmp_path):
         sram(write_grid(tmp_path / "apart.csv", apart), 45, 1024, 12)
 
 
-def test_a_node_without_rows_is_an_error():
-    with pytest.raises(TechnologyError, match=r"sram_cacti\.csv: no SRAM of 7 nm"):
-        sram(GRID, 7, 1024, 8)
+@pytest.mark.parametrize("node", [7, 21, 66])
+def test_a_node_outside_the_grid_is_an_error(node):
+    message = rf"sram_cacti\.csv: no SRAM of {node} nm: add rows to those of 22 to 65 nm"
+    with pytest.raises(TechnologyError, match=message):
+        sram(GRID, node, 1024, 8)
+    with pytest.raises(TechnologyError, match=message):
+        least_capacity(GRID, node, 8)
 
 
 # --- damaged tables ---
@@ -168,7 +206,7 @@ def test_a_damaged_row_is_named_by_its_line(tmp_path, row):
 def test_a_missing_column_is_named(tmp_path):
     path = tmp_path / "grid.csv"
     path.write_text("node_nm,capacity_bytes,width_bits\n45,512,8\n", encoding="utf-8")
-    with pytest.raises(TechnologyError, match=r"line 2: .*read_energy_pj"):
+    with pytest.raises(TechnologyError, match=r"line 1: column 'read_energy_pj' is missing"):
         sram(path, 45, 512, 8)
 
 
@@ -176,7 +214,7 @@ def test_a_missing_column_is_named(tmp_path):
 def test_a_file_without_rows_is_named(tmp_path, content):
     path = tmp_path / "grid.csv"
     path.write_bytes(content)
-    with pytest.raises(TechnologyError, match=r"grid\.csv: "):
+    with pytest.raises(TechnologyError, match=r"grid\.csv(, line 1)?: "):
         sram(path, 45, 512, 8)
 
 
