@@ -10,8 +10,15 @@ TABLES = Path(__file__).parent / "published"
 Kind: TypeAlias = Literal["simulated", "measured", "published", "estimate"]
 
 
+Range: TypeAlias = tuple[float, float]
+
+
 class BaselineRow(NamedTuple):
-    """One layer on one system, per input vector; energy is None where nobody knows it."""
+    """One layer on one system, per input vector; energy is None where nobody knows it.
+
+    *_range: least and most that samples, sources or the model's error allow; None where nothing tells
+    energy_kind: of the energy, where it is another one than that of the latency
+    """
 
     system: str
     kind: Kind
@@ -20,6 +27,9 @@ class BaselineRow(NamedTuple):
     energy_uj: float | None
     source: str
     note: str
+    latency_range_us: Range | None = None
+    energy_range_uj: Range | None = None
+    energy_kind: Kind | None = None
 
 
 class PublishedLayer(NamedTuple):
@@ -48,9 +58,12 @@ class _Platform(NamedTuple):
 
 
 class _Power(NamedTuple):
+    """other_w: what another source says of the same platform and kernel, if one does."""
+
     watts: float
     source: str
     note: str
+    other_w: float | None = None
 
 
 _PLATFORMS = {
@@ -79,6 +92,12 @@ def published_times(layer: str, batch: int = 1) -> list[BaselineRow]:
     ]
 
 
+def pe_table(what: Literal["power_mw", "area_um2"]) -> dict[str, float]:
+    """EIE Table II: power or area of one PE in all, by type of cell and by module; no row that is 0."""
+    rows = {row["component"]: float(row[what]) for row in _table("eie_pe_power_area.csv")}
+    return {name: value for name, value in rows.items() if value}
+
+
 def match_layer(name: str, n_in: int, n_out: int) -> str | None:
     """Name the layer of EIE that a network's layer is, by its name and size; None if it is none.
 
@@ -102,24 +121,31 @@ def _baseline(row: dict[str, str]) -> BaselineRow:
         energy_uj=latency_us * power.watts,
         source=f"time: {row['source']}; power: {power.source}",
         note=f"batch {row['batch']}; energy = time × {power.watts:g} W, {power.note}",
+        energy_range_uj=_energy_range(latency_us, power),
     )
+
+
+def _energy_range(latency_us: float, power: _Power) -> Range | None:
+    if power.other_w is None:
+        return None
+    low, high = sorted((power.watts, power.other_w))
+    return latency_us * low, latency_us * high
 
 
 def _power(platform: _Platform, time: dict[str, str]) -> _Power:
     """Take the layer's power from Table 9 of Deep Compression, else the platform's from Table V."""
     key = (platform.table_9, time["batch"], time["kernel"], _table_9_layer(time["layer"]))
+    table_v = next(r for r in _table("eie_platforms.csv") if r["platform"] == platform.table_v)
+    general_w = float(table_v["power_w"])
     for row in _table("deep_compression_power.csv"):
         if (row["platform"], row["batch"], row["kernel"], row["layer"]) == key:
-            return _Power(
-                float(row["power_w"]),
-                row["source"],
-                "measured for the layer of this name in Deep Compression",
+            note = (
+                "measured for the layer of this name in Deep Compression; EIE's Table V has "
+                f"{general_w:g} W for the platform"
             )
-    for row in _table("eie_platforms.csv"):
-        if row["platform"] == platform.table_v:
-            note = "measured on AlexNet FC7, dense, batch 1, not on this layer"
-            return _Power(float(row["power_w"]), row["source"], note)
-    raise LookupError(f"eie_platforms.csv: no platform '{platform.table_v}'")
+            return _Power(float(row["power_w"]), row["source"], note, general_w)
+    note = "measured on AlexNet FC7, dense, batch 1, not on this layer"
+    return _Power(general_w, table_v["source"], note)
 
 
 def _table_9_layer(layer: str) -> str:

@@ -77,6 +77,7 @@ class Accelerator(BaseModel):
         activations from DRAM, do it in `blocks` of columns, or spread it over more `chips`
     vector_lanes: lanes of the vector unit (pooling, sums, cells); None: as many as PEs
     technology, dram: names of tables in accelsim/hardware/technologies, or paths
+    dram_energy: by one figure `per_bit`, or by the `commands` that a stream takes
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -114,6 +115,7 @@ class Accelerator(BaseModel):
     vector_lanes: int | None = Field(default=None, ge=1, le=65536)
     technology: TableName
     dram: TableName
+    dram_energy: Literal["per_bit", "commands"] = "per_bit"
 
     @field_validator("*", mode="before")
     @classmethod

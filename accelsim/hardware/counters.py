@@ -22,7 +22,7 @@ class Counters:
     decoder: reads of decoding tables, and shifts, of all decoders
     activation_reads, activation_writes: words of the activation SRAM
     queue_pushes: activations written into (and read from) queues
-    dram_bytes: bytes moved from and to DRAM
+    dram_bytes: bytes moved from and to DRAM; dram_written_bytes: those of them that go there
     """
 
     cycles: int
@@ -43,3 +43,4 @@ class Counters:
     activation_writes: int
     queue_pushes: int
     dram_bytes: int
+    dram_written_bytes: int

@@ -28,11 +28,15 @@ class ShifterCost(NamedTuple):
 
 
 class DecoderMacros(NamedTuple):
-    """Parts of one decoder, of which the array has `instances`; tables by name."""
+    """Parts of one decoder, of which the array has `instances`; tables by name.
+
+    register_bits: of one decoder, clocked in every cycle
+    """
 
     instances: int
     tables: dict[str, Sram]
     shifter: ShifterCost | None
+    register_bits: int
 
     @property
     def leakage_mw(self) -> float:
@@ -53,10 +57,13 @@ class DecoderMacros(NamedTuple):
 def decoder_macros(units: Sequence[DecoderUnit], technology: Technology) -> DecoderMacros:
     """The decoder for all layers of a network. Raises TechnologyError for a table beyond any SRAM."""
     unit = unit_for_all(units)
+    tables = {table.name: table_memory(table, technology) for table in unit.tables}
+    stored = sum(table.bits for table in unit.tables if tables[table.name].is_registers)
     return DecoderMacros(
         unit.instances,
-        {table.name: table_memory(table, technology) for table in unit.tables},
+        tables,
         unit.shifter and shifter_cost(unit.shifter, technology),
+        stored + (unit.shifter.width_bits if unit.shifter else 0),
     )
 
 
@@ -81,36 +88,40 @@ def table_memory(table: DecodingTable, technology: Technology) -> Sram:
 
 
 def _registers(table: DecodingTable, n_bytes: int, technology: Technology) -> Sram:
-    """Flip-flops: reading takes energy by width, storage takes area and leaks by the bit."""
-    access, cell = technology.action("register_file"), technology.cell("register_bit")
-    energy_pj = access.energy_pj * table.width_bits / access.bits
-    source = (
-        f"{table.words} x {table.width_bits} bits in registers, an estimate: "
-        f"access: {access.source}; {cell.source}"
-    )
+    """Registers of a bit each, read through a tree of multiplexers."""
+    write, select = technology.action("register_write"), technology.action("multiplexer")
+    bit, multiplexer = technology.cell("register_bit"), technology.cell("multiplexer")
+    selectors = (table.words - 1) * table.width_bits
+    area_um2 = table.bits * bit.area_um2 + selectors * multiplexer.area_um2
     return Sram(
         capacity_bytes=n_bytes,
         width_bits=table.width_bits,
-        read_energy_pj=energy_pj,
-        write_energy_pj=energy_pj,
-        leakage_mw=table.bits * cell.leakage_nw / 1e6,
-        area_mm2=table.bits * cell.area_um2 / 1e6,
+        read_energy_pj=selectors * select.energy_pj,
+        write_energy_pj=table.width_bits * write.energy_pj,
+        leakage_mw=0.0,
+        area_mm2=area_um2 / 1e6,
         cycle_time_ns=0.0,
-        source=source,
+        source=(
+            f"estimate, {table.words} x {table.width_bits} bits in registers behind multiplexers: "
+            f"{select.source}; {bit.source}; {multiplexer.source}"
+        ),
     )
 
 
 def shifter_cost(shifter: Shifter, technology: Technology) -> ShifterCost:
     """A register that is rewritten at each shift, behind a stage of multiplexers per power of two."""
-    access = technology.action("register_file")
+    write, select = technology.action("register_write"), technology.action("multiplexer")
     bit, multiplexer = technology.cell("register_bit"), technology.cell("multiplexer")
     width, moved = shifter.width_bits, shifter.width_bits + shifter.compared_bits
     stages = width.bit_length()  # by 1, 2, 4, ... up to the whole width
     compared = f" and {shifter.compared_bits} compared" if shifter.compared_bits else ""
     return ShifterCost(
-        energy_pj=access.energy_pj * moved / access.bits,
+        energy_pj=moved * write.energy_pj + stages * width * select.energy_pj,
         area_mm2=width * (bit.area_um2 + stages * multiplexer.area_um2) / 1e6,
-        energy_source=f"estimate, {width} bits shifted{compared} as a register file: {access.source}",
+        energy_source=(
+            f"estimate, {width} bits rewritten{compared}, through {stages} stages of multiplexers: "
+            f"{write.source}; {select.source}"
+        ),
         area_source=(
             f"estimate, {width} bits of register and {stages} stages of multiplexers: "
             f"{bit.source}; {multiplexer.source}"
@@ -141,6 +152,11 @@ def decoder_area(decoder: DecoderMacros) -> list[AreaTerm]:
         return []
     shifter = decoder.shifter
     return [
-        AreaTerm("Huffman tables", decoder.table_area_mm2, decoder.table_source),
-        AreaTerm("decoder shifter", decoder.instances * shifter.area_mm2, shifter.area_source),
+        AreaTerm("Huffman tables", "memory", decoder.table_area_mm2, decoder.table_source),
+        AreaTerm(
+            "decoder shifter",
+            "combinational",
+            decoder.instances * shifter.area_mm2,
+            shifter.area_source,
+        ),
     ]

@@ -2,12 +2,14 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from accelsim.errors import TechnologyError
+from accelsim.hardware import cacti
 from accelsim.hardware.dram import TABLES, Dram, dram
+from accelsim.hardware.scaled_table import scaled_fields
 from accelsim.hardware.sram import Sram, TableVersion, least_capacity, sram, table_version
 from accelsim.hardware.table_files import read_toml, validated
 from accelsim.validation import closest
@@ -15,13 +17,26 @@ from accelsim.validation import closest
 __all__ = ["TABLES", "Action", "Area", "Cell", "Dram", "Power", "Technology", "dram", "technology"]
 
 BUNDLED_GRID = "sram_cacti.csv"
-Status: TypeAlias = Literal["published", "cacti", "simulated", "derived", "estimate"]
+RUN_CACTI = "cacti"
+Status: TypeAlias = Literal[
+    "published", "cacti", "simulated", "derived", "fitted", "scaled", "estimate"
+]
 
-# What no run can do without. Words of other widths need actions of their own.
+# What no run can do without. Words of other widths need actions and cells of their own.
 REQUIRED = {
-    "actions": ("multiply_16", "add_16", "register_file"),
-    "power": ("clock", "leading_nonzero_detect"),
-    "area": ("pe_logic", "leading_nonzero_detect"),
+    "actions": (
+        "multiply_16",
+        "add_16",
+        "register_write",
+        "register_clock",
+        "clock_pin",
+        "multiplexer",
+        "wire_mm",
+        "register_file",
+    ),
+    "power": ("clock_tree", "leading_nonzero_detect"),
+    "area": ("filler", "leading_nonzero_detect"),
+    "cells": ("register_bit", "multiplexer", "clock_per_bit", "multiplier_16", "adder_16"),
 }
 
 
@@ -39,11 +54,11 @@ class Action(_Row):
 
 
 class Power(_Row):
-    """Power drawn in every cycle at a clock of `at_mhz`, per PE or per tree node."""
+    """Power drawn in every cycle at a clock of `at_mhz`, per tree node or mm2."""
 
     power_mw: float = Field(ge=0, allow_inf_nan=False)
     at_mhz: float = Field(gt=0, allow_inf_nan=False)
-    per: Literal["pe", "lnzd_node"]
+    per: Literal["lnzd_node", "mm2"]
 
     @property
     def energy_per_cycle_pj(self) -> float:
@@ -52,23 +67,73 @@ class Power(_Row):
 
 
 class Area(_Row):
-    """Logic area."""
+    """Logic area, per tree node, or per um2 of other logic."""
 
     area_um2: float = Field(ge=0, allow_inf_nan=False)
-    per: Literal["pe", "lnzd_node"]
+    per: Literal["lnzd_node", "um2"]
 
 
 class Cell(_Row):
-    """A unit of logic that a machine may have more or less of: area, and leakage of what it stores."""
+    """Area of a unit of logic, of which a machine has so many."""
 
     area_um2: float = Field(ge=0, allow_inf_nan=False)
-    leakage_nw: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+
+class Factor(_Row):
+    """What a number of the SRAM grid is multiplied with."""
+
+    factor: float = Field(gt=0, allow_inf_nan=False)
+
+
+class Leakage(_Row):
+    """Leakage of each bit of an SRAM, instead of the grid's."""
+
+    power_nw_per_bit: float = Field(ge=0, allow_inf_nan=False)
+
+
+class SramScale(BaseModel):
+    """Where the SRAMs differ from those of the grid; what is left out is as the grid has it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    energy: Factor | None = None
+    area: Factor | None = None
+    leakage: Leakage | None = None
+
+    def applied(self, macro: Sram, built_bytes: int) -> Sram:
+        """The SRAM with these numbers instead of its own, and their sources beside its own.
+
+        built_bytes: capacity of what is built, where the grid has none as small as the macro
+        """
+        energy = self.energy.factor if self.energy else 1.0
+        leakage_mw = macro.leakage_mw
+        if self.leakage:
+            leakage_mw = 8 * built_bytes * self.leakage.power_nw_per_bit / 1e6
+        remarks = (
+            [f"energy x {self.energy.factor:.4g}: {self.energy.source}"] if self.energy else []
+        )
+        if self.area:
+            remarks.append(f"area x {self.area.factor:.4g}: {self.area.source}")
+        if self.leakage:
+            remarks.append(
+                f"leakage {self.leakage.power_nw_per_bit:.4g} nW per bit: {self.leakage.source}"
+            )
+        return macro._replace(
+            read_energy_pj=energy * macro.read_energy_pj,
+            write_energy_pj=energy * macro.write_energy_pj,
+            leakage_mw=leakage_mw,
+            area_mm2=(self.area.factor if self.area else 1.0) * macro.area_mm2,
+            source="; ".join([macro.source, *remarks]),
+        )
 
 
 class Technology(BaseModel):
-    """A process node: tables of actions, standing power and area, and where SRAMs come from.
+    """A process node: tables of actions, standing power, area and cells, and where SRAMs come from.
 
-    cells: what decoders of streams, and units beyond the published PE, are built of
+    sram: a grid of SRAMs (CSV), beside the file or the one that comes with accelsim; `cacti`: CACTI is
+        run for each SRAM (docs/energy-nodes.md)
+    sram_scale: what is otherwise than in the grid, such as numbers of a source that disagrees
+    alternatives: technologies of other sources for the same node, which disagree with this one
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,10 +141,12 @@ class Technology(BaseModel):
     name: str
     node_nm: int = Field(gt=0)
     sram: str
+    sram_scale: SramScale = SramScale()
+    alternatives: tuple[str, ...] = ()
     actions: dict[str, Action]
     power: dict[str, Power]
     area: dict[str, Area]
-    cells: dict[str, Cell] = {}
+    cells: dict[str, Cell]
     file: Path = TABLES
 
     def action(self, name: str) -> Action:
@@ -96,26 +163,45 @@ class Technology(BaseModel):
 
     def least_sram_bytes(self, width_bits: int) -> int:
         """Capacity of the smallest SRAM of this width in this node."""
+        if self.sram == RUN_CACTI:
+            return cacti.least_capacity(width_bits)
         return least_capacity(self.sram_table, self.node_nm, width_bits)
 
     def sram_macro(self, capacity_bytes: int, width_bits: int) -> Sram:
         """An SRAM in this node; TechnologyError outside the grid."""
-        return sram(self.sram_table, self.node_nm, capacity_bytes, width_bits)
+        if self.sram == RUN_CACTI:
+            macro = cacti.sram_from_cacti(self.node_nm, capacity_bytes, width_bits)
+        else:
+            macro = sram(self.sram_table, self.node_nm, capacity_bytes, width_bits)
+        return self.sram_scale.applied(
+            macro, max(capacity_bytes, self.least_sram_bytes(width_bits))
+        )
 
     @property
     def sram_table(self) -> Path:
-        """The SRAM grid: beside this technology's file, or the one that comes with accelsim."""
+        """The SRAM grid, beside this file or the one that comes with accelsim; of CACTI its settings."""
+        if self.sram == RUN_CACTI:
+            return cacti.SETTINGS
         own = self.file.parent / self.sram
         return TABLES / BUNDLED_GRID if self.sram == BUNDLED_GRID and not own.exists() else own
 
 
+def technology_names() -> list[str]:
+    """Names of the technologies that come with accelsim."""
+    return sorted(path.stem for path in TABLES.glob("*.toml"))
+
+
 def technology(name: str) -> Technology:
     """A technology by name (of a file in `technologies/`) or path. Raises TechnologyError."""
-    known = [path.stem for path in TABLES.glob("*nm.toml")]
+    return _technology(table_version(_file(name)))
+
+
+def _file(name: str) -> Path:
+    known = technology_names()
     if name in known:
-        return _technology(table_version(TABLES / f"{name}.toml"))
+        return TABLES / f"{name}.toml"
     if name.endswith(".toml"):
-        return _technology(table_version(Path(name)))
+        return Path(name)
     raise TechnologyError(f"technology '{name}': no such table{closest(name, known, 'tables')}")
 
 
@@ -125,12 +211,49 @@ def _technology(version: TableVersion) -> Technology:
     fields = read_toml(path)
     if "file" in fields:
         raise TechnologyError(f"{path}: unknown field 'file': remove it")
+    if "base" in fields:
+        fields = _on_base(fields, path)
     loaded = validated(Technology, fields | {"file": path}, path)
     for kind, names in REQUIRED.items():
         for name in names:
             if name not in getattr(loaded, kind):
                 raise _missing(path, kind, name)
     return loaded
+
+
+def _on_base(fields: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A table that says only where it differs from another one, which may be of another node."""
+    place = _base_file(fields.pop("base"), path)
+    _check_ends(path, place)
+    base = technology(str(place)).model_dump(mode="json", exclude={"file"}, exclude_none=True)
+    node_nm = fields.get("node_nm", base["node_nm"])
+    if node_nm != base["node_nm"]:
+        base = scaled_fields(base, node_nm, path)
+    for field, value in fields.items():
+        rows = isinstance(value, dict) and field != "sram_scale"
+        base[field] = base.get(field, {}) | value if rows else value
+    return base
+
+
+def _base_file(name: Any, path: Path) -> Path:
+    """The file of a base: a table that comes with accelsim, or one beside `path`."""
+    if not isinstance(name, str):
+        raise TechnologyError(f"{path}: base={name!r}: give the name of a technology")
+    return path.parent / name if name.endswith(".toml") else _file(name)
+
+
+def _check_ends(path: Path, base: Path) -> None:
+    """TechnologyError if a base is based on the table itself."""
+    seen = {path}
+    while (place := base.resolve()) not in seen:
+        seen.add(place)
+        name = read_toml(place).get("base")
+        if name is None:
+            return
+        base = _base_file(name, place)
+    raise TechnologyError(
+        f"{path}: base: the tables are based on each other: give one that has none"
+    )
 
 
 def _missing(path: Path, kind: str, name: str) -> TechnologyError:

@@ -21,8 +21,12 @@ class EnergyTerm:
 
 
 class AreaTerm(NamedTuple):
-    """Area of one component over all PEs, in mm2."""
+    """Area of one component over all PEs, in mm2.
+
+    group: memory, register, combinational, clock or filler, as EIE's Table II tells them apart
+    """
 
     component: str
+    group: str
     area_mm2: float
     source: str

@@ -3,9 +3,8 @@
 import math
 from typing import NamedTuple
 
-from accelsim.hardware.accelerator import Accelerator
-from accelsim.hardware.energy import Macros, dram_term, standing_terms
-from accelsim.hardware.technology import Dram, Technology
+from accelsim.hardware.chip import Chip
+from accelsim.hardware.energy import channel_terms, standing_terms
 from accelsim.hardware.tensors import words_under_windows
 from accelsim.hardware.terms import EnergyTerm
 from accelsim.network.graph import (
@@ -106,56 +105,44 @@ def vector_energy(
     work: VectorWork,
     examples: int,
     cycles: int,
-    dram_bytes: int,
+    dram_bytes: tuple[int, int],
     fills: int,
-    machine: Accelerator,
-    srams: Macros,
-    technology: Technology,
-    dram: Dram,
+    chip: Chip,
 ) -> list[EnergyTerm]:
-    """Every term of a step's energy, for so many examples; fills: words that come from DRAM.
+    """Every term of a step's energy, for so many examples.
 
+    dram_bytes: all that are moved, and those of them that are written; fills: words that come from DRAM.
     A look-up in a function's table is taken as a register-file read of one word (estimate).
     """
-    bits = machine.arithmetic_bits
-    add, multiply = technology.action(f"add_{bits}"), technology.action(f"multiply_{bits}")
-    register = technology.action("register_file")
+    bits, activation = chip.machine.arithmetic_bits, chip.srams.activation
+    add, multiply = (chip.technology.action(f"{name}_{bits}") for name in ("add", "multiply"))
+    register = chip.technology.action("register_file")
     table_read = register.energy_pj * bits / register.bits
-    activation = srams.activation
+    look_up = f"estimate, a register-file read: {register.source}"
+    read, written = activation.read_energy_pj, activation.write_energy_pj
     terms = [
-        EnergyTerm("vector adds", "logic", work.adds * examples, add.energy_pj, add.source),
-        EnergyTerm(
-            "vector multiplies",
-            "logic",
-            work.multiplies * examples,
-            multiply.energy_pj,
-            multiply.source,
-        ),
-        EnergyTerm(
-            "vector look-ups",
-            "logic",
-            work.lookups * examples,
-            table_read,
-            f"estimate, a register-file read: {register.source}",
-        ),
-        EnergyTerm(
-            "activation SRAM reads",
-            "memory",
-            work.reads * examples,
-            activation.read_energy_pj,
-            activation.source,
-        ),
-        EnergyTerm(
-            "activation SRAM writes",
-            "memory",
-            work.writes * examples,
-            activation.write_energy_pj,
-            activation.source,
-        ),
-        EnergyTerm(
-            "activation SRAM fill", "memory", fills, activation.write_energy_pj, activation.source
-        ),
-        *standing_terms(cycles, machine, srams, technology),
-        dram_term(dram_bytes, dram),
+        EnergyTerm(name, group, count, energy_pj, source)
+        for name, group, count, energy_pj, source in (
+            ("vector adds", "logic", work.adds * examples, add.energy_pj, add.source),
+            (
+                "vector multiplies",
+                "logic",
+                work.multiplies * examples,
+                multiply.energy_pj,
+                multiply.source,
+            ),
+            ("vector look-ups", "logic", work.lookups * examples, table_read, look_up),
+            ("activation SRAM reads", "memory", work.reads * examples, read, activation.source),
+            (
+                "activation SRAM writes",
+                "memory",
+                work.writes * examples,
+                written,
+                activation.source,
+            ),
+            ("activation SRAM fill", "memory", fills, written, activation.source),
+        )
     ]
+    terms += standing_terms(cycles, chip)
+    terms += channel_terms(*dram_bytes, cycles, chip)
     return [term for term in terms if term.count]

@@ -8,7 +8,7 @@ from accelsim.compression.layer import CompressedLayer, CompressedNetwork
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.counters import Counters
 from accelsim.hardware.decoders import DecodedLayer
-from accelsim.hardware.energy import Macros
+from accelsim.hardware.macros import Macros
 from accelsim.hardware.memory import MEMORIES, LayerNeed, Memories, pointers_per_pe
 from accelsim.hardware.technology import dram
 from accelsim.hardware.tensors import DramTraffic
@@ -47,7 +47,8 @@ class LayerRun(NamedTuple):
 class Stream(NamedTuple):
     """What comes from DRAM for one example: bytes, and what of it is written into which SRAM.
 
-    weight_bytes: weights and pointers; activation_bytes: inputs, outputs and partial sums
+    weight_bytes: weights and pointers; activation_bytes: inputs, outputs and partial sums;
+    written_bytes: those of the latter that go to DRAM
     rows: of the weight SRAMs; pointers, activations: words. Outputs on their way to DRAM are in
     activation_bytes only.
     loads: how often the weights come, for one example
@@ -55,6 +56,7 @@ class Stream(NamedTuple):
 
     weight_bytes: int = 0
     activation_bytes: int = 0
+    written_bytes: int = 0
     rows: int = 0
     pointers: int = 0
     activations: int = 0
@@ -90,6 +92,7 @@ def count_layer(ran: LayerRun, memories: Memories, machine: Accelerator) -> Coun
         activation_writes=layer.n_out * ran.vectors + partial_sums,
         queue_pushes=run.broadcasts * machine.pes,
         dram_bytes=(stream.weight_bytes + stream.activation_bytes) * examples,
+        dram_written_bytes=stream.written_bytes * examples,
     )
 
 
@@ -141,7 +144,11 @@ def streamed(ran: LayerRun, memories: Memories, machine: Accelerator) -> Stream:
     # read them.
     partial_sums = written * (len(ran.blocks) - 1)
     read, written = read + partial_sums, written + partial_sums
-    stream = Stream(activation_bytes=int(np.ceil((read + written) * word_bytes)), activations=read)
+    stream = Stream(
+        activation_bytes=int(np.ceil((read + written) * word_bytes)),
+        written_bytes=int(written * word_bytes),
+        activations=read,
+    )
     name = ran.layer.name
     if name not in memories.streamed | memories.blocked:
         return stream

@@ -5,8 +5,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from accelsim.hardware.accelerator import Accelerator
-from accelsim.hardware.energy import AreaTerm, EnergyTerm
 from accelsim.hardware.memory import Memories
+from accelsim.hardware.terms import AreaTerm, EnergyTerm
 from accelsim.simulation.arithmetic import Fixed
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from accelsim.compression.layer import CompressedNetwork
 from accelsim.errors import CapacityError
 from accelsim.hardware.accelerator import MOST_PES, Accelerator
 from accelsim.hardware.decoders import DecodedLayer, decoder_of
-from accelsim.hardware.energy import array_area, layer_energy, macros
+from accelsim.hardware.chip import Chip, chip
+from accelsim.hardware.energy import check_dram, layer_energy
 from accelsim.hardware.interleave import InterleavedLayer, interleave
 from accelsim.hardware.memory import (
     LayerNeed,
@@ -48,7 +49,7 @@ from accelsim.simulation.inputs import ActivationsLike, network_inputs
 from accelsim.simulation.mapping import array_rules, layers_on_array
 from accelsim.simulation.pe_array import PeArray
 from accelsim.simulation.result import LayerResult, Result
-from accelsim.simulation.vector_steps import vector_results
+from accelsim.simulation.vector_steps import uses_vector_unit, vector_results
 
 T = TypeVar("T")
 DECODED_FIELDS = (
@@ -151,7 +152,7 @@ class Session:
         technology(machine.technology), dram(machine.dram)  # wrong names are found before long work
         placed = self.place(machine)
         if placed.uses_dram:
-            _ = dram(machine.dram).energy_pj_per_bit  # some kinds have none
+            check_dram(machine)
         flow = self.values(machine, progress and (lambda what, done: progress(what, done / 2)))
         runs = []
         for index, layer in enumerate(self.network.layers):
@@ -322,6 +323,14 @@ class Session:
         key = ("run", _array_key(name, machine), _arithmetic(machine), timing, cut)
         return self._keep(key, run)
 
+    def _chip(self, machine: Accelerator, placed: Placed, runs: list[LayerRun]) -> Chip:
+        """What the energies of these runs follow from."""
+        # A queue has one width, which says any column of the widest layer.
+        index_bits = max(layer.n_in for layer in self.layers.values()).bit_length()
+        lanes = machine.lanes if uses_vector_unit(self.flow, placed.tensors) else 0
+        units = [ran.decoded.unit for ran in runs]
+        return chip(machine, placed.memories, units, index_bits, lanes)
+
     def _result(
         self,
         machine: Accelerator,
@@ -330,14 +339,11 @@ class Session:
         runs: list[LayerRun],
         notes: tuple[str, ...],
     ) -> Result:
-        tech, channel = technology(machine.technology), dram(machine.dram)
-        srams = macros(machine, placed.memories, [ran.decoded.unit for ran in runs], tech)
-        # A queue has one width, which says any column of the widest layer.
-        index_bits = max(layer.n_in for layer in self.layers.values()).bit_length()
+        costs = self._chip(machine, placed, runs)
         results = {}
         for ran in runs:
             counters = count_layer(ran, placed.memories, machine)
-            energy = layer_energy(counters, index_bits, machine, srams, tech, channel)
+            energy = layer_energy(counters, costs)
             row = layer_row(ran, counters, placed.memories, machine)
             row["energy_pj"] = sum(term.energy_pj for term in energy)
             results[ran.layer.name] = LayerResult(row, tuple(energy), per_pe_counts(ran))
@@ -346,7 +352,7 @@ class Session:
         if self.inputs.single:
             values, fixed = values[0], fixed._replace(raw=fixed.raw[0])
         examples = runs[0].flow.vectors.examples
-        steps = vector_results(self.flow, placed.tensors, examples, machine, srams, tech, channel)
+        steps = vector_results(self.flow, placed.tensors, examples, costs)
         return Result(
             network=self.network.name,
             machine=machine,
@@ -354,13 +360,13 @@ class Session:
             layer_results=tuple(results[layer.name] for layer in self.network.layers),
             step_results=tuple(steps),
             order=_order(self.flow),
-            area_terms=tuple(array_area(machine, srams, tech, machine.lanes if steps else 0)),
+            area_terms=costs.area,
             outputs=values,
             outputs_fixed=fixed,
             notes=self.notes
             + notes
             + resident_notes(placed.needs, placed.memories)
-            + result_notes(placed.memories, srams, machine, flow.layers, flow.saturated),
+            + result_notes(placed.memories, costs.srams, machine, flow.layers, flow.saturated),
             provenance=self.provenance() | {"machine": machine.model_dump()},
         )
 

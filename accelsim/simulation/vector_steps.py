@@ -1,10 +1,10 @@
 """What the vector unit does between the layers: cycles, traffic and energy of each step."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from accelsim.hardware.accelerator import Accelerator
-from accelsim.hardware.energy import Macros
-from accelsim.hardware.technology import Dram, Technology
+from accelsim.hardware.chip import Chip
 from accelsim.hardware.tensors import DramTraffic, Tensors, dram_traffic
 from accelsim.hardware.vector_unit import VectorWork, vector_energy, vector_work
 from accelsim.network.flow import Flow
@@ -17,34 +17,34 @@ def vector_results(
     flow: Flow,
     tensors: Tensors,
     examples: int,
-    machine: Accelerator,
-    srams: Macros,
-    technology: Technology,
-    channel: Dram,
+    chip: Chip,
 ) -> list[StepResult]:
     """One result per step that the vector unit works on, for all examples together."""
     results = []
+    for step, work, traffic in _worked_steps(flow, tensors):
+        row = _row(step, work, traffic, examples, chip.machine)
+        bits = chip.machine.arithmetic_bits
+        moved = (row["dram_bytes"], -(-traffic.written * bits // 8) * examples)
+        fills = traffic.read * examples
+        energy = vector_energy(work, examples, row["cycles"], moved, fills, chip)
+        row["energy_pj"] = sum(term.energy_pj for term in energy)
+        results.append(StepResult(row, tuple(energy)))
+    return results
+
+
+def uses_vector_unit(flow: Flow, tensors: Tensors) -> bool:
+    """Whether any step needs it."""
+    return any(True for _ in _worked_steps(flow, tensors))
+
+
+def _worked_steps(flow: Flow, tensors: Tensors) -> Iterator[tuple[Step, VectorWork, DramTraffic]]:
+    """Steps that the vector unit works on, or that move activations from or to DRAM."""
     for step in flow.steps:
         given = [flow.shapes[name] for name in dict.fromkeys(step.inputs)]
         work = vector_work(step.op, given, flow.shapes[step.name])
         traffic = step_traffic(flow, tensors, step)
-        if not work.operations and not sum(traffic):
-            continue
-        row = _row(step, work, traffic, examples, machine)
-        energy = vector_energy(
-            work,
-            examples,
-            row["cycles"],
-            row["dram_bytes"],
-            traffic.read * examples,
-            machine,
-            srams,
-            technology,
-            channel,
-        )
-        row["energy_pj"] = sum(term.energy_pj for term in energy)
-        results.append(StepResult(row, tuple(energy)))
-    return results
+        if work.operations or sum(traffic):
+            yield step, work, traffic
 
 
 def step_traffic(flow: Flow, tensors: Tensors, step: Step) -> DramTraffic:

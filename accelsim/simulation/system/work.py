@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from accelsim.errors import InputError
 from accelsim.hardware.accelerator import Accelerator
 from accelsim.hardware.dram import Dram, dram
-from accelsim.hardware.energy import DETECTION
+from accelsim.hardware.energy import BY_THE_CLOCK
 from accelsim.hardware.terms import EnergyTerm
 from accelsim.simulation.result import LayerResult, Result, StepResult
 
@@ -69,7 +69,7 @@ def network_work(result: Result) -> NetworkWork:
     total_us = machine.cycle_us * sum(part.row["cycles"] for part in parts.values())
     if total_us == 0:
         raise InputError(f"network '{result.network}': takes no time on this input: give another")
-    clock_pj = sum(term.energy_pj for term in terms if _by_the_clock(term))
+    clock_pj = sum(term.energy_pj for term in terms if term.component in BY_THE_CLOCK)
     leakage_pj = sum(term.energy_pj for term in terms if term.group == "leakage")
     layers = []
     for kind, name in result.order:
@@ -125,14 +125,12 @@ def _vector_step(
 def _split(energy: Iterable[EnergyTerm], per_batch: set[str]) -> tuple[float, float]:
     """Energy per batch and per input of what is not counted by time or by bytes."""
     counted = [
-        term for term in energy if term.group not in ("leakage", "DRAM") and not _by_the_clock(term)
+        term
+        for term in energy
+        if term.group not in ("leakage", "DRAM") and term.component not in BY_THE_CLOCK
     ]
     batch_pj = sum(term.energy_pj for term in counted if term.component in per_batch)
     return batch_pj, sum(term.energy_pj for term in counted) - batch_pj
-
-
-def _by_the_clock(term: EnergyTerm) -> bool:
-    return term.group == "clock" or term.component == DETECTION
 
 
 def _picoseconds(cycles: float, machine: Accelerator) -> int:

@@ -17,7 +17,7 @@ from accelsim.hardware.decoders import (
     DecodingTable,
     Shifter,
 )
-from accelsim.hardware.technology import TABLES, technology
+from accelsim.hardware.technology import technology
 
 TECH = technology("45nm")
 
@@ -35,31 +35,32 @@ def test_a_table_is_an_sram_unless_registers_are_smaller(width_bits, smallest_by
         memory = table_memory(table(words, width_bits), TECH)
         assert memory == TECH.sram_macro(-(-words * width_bits // 8), width_bits)
         assert "CACTI" in memory.source
-    # A bit of register takes 4.522 um2.
-    most = int(smallest.area_mm2 / (width_bits * 4.522e-6))
-    assert "in registers, an estimate" in table_memory(table(most, width_bits), TECH).source
+    # A bit of register takes 3.429 um2, and a multiplexer for each bit but the last word's 3.411 um2.
+    most = int((smallest.area_mm2 / width_bits * 1e6 + 3.411) / (3.429 + 3.411))
+    assert "bits in registers" in table_memory(table(most, width_bits), TECH).source
     built = table_memory(table(most + 1, width_bits), TECH)
     assert built[2:] == smallest[2:]
     assert "registers" not in built.source
 
 
 def test_registers_by_hand():
-    """A register file's 1 pJ per 32 bits; 4.522 um2 and 4.6 pW for each bit that is stored."""
-    memory = table_memory(table(32, 10), TECH)
-    assert memory.read_energy_pj == memory.write_energy_pj == pytest.approx(10 / 32)
-    assert memory.area_mm2 == pytest.approx(320 * 4.522e-6)
-    assert memory.leakage_mw == pytest.approx(320 * 4.6e-9)
-    assert memory.capacity_bytes == 40
+    """4.401 fJ a bit written, 0.3875 fJ a multiplexer; 3.429 um2 a bit, 3.411 um2 a multiplexer."""
+    memory = table_memory(table(20, 10), TECH)
+    assert memory.read_energy_pj == pytest.approx(19 * 10 * 0.3875e-3)
+    assert memory.write_energy_pj == pytest.approx(10 * 4.401e-3)
+    assert memory.area_mm2 == pytest.approx((200 * 3.429 + 190 * 3.411) / 1e6)
+    assert memory.leakage_mw == 0
+    assert memory.capacity_bytes == 25
+    assert memory.is_registers
     assert memory.cycle_time_ns == 0  # never the slowest memory of a machine
-    for number in ("arXiv:1506.02626", "NanGate", "estimate"):
+    for number in ("EIE Table II", "NanGate", "estimate"):
         assert number in memory.source
 
 
-def test_a_bit_of_register_leaks_as_one_of_the_smallest_sram():
-    """What the table says of its number."""
-    smallest = TECH.sram_macro(512, 8)
-    per_bit_nw = 1e6 * smallest.leakage_mw / (512 * 8)
-    assert TECH.cell("register_bit").leakage_nw == pytest.approx(per_bit_nw, rel=0.01)
+def test_an_sram_smaller_than_any_leaks_as_the_smallest():
+    built = table_memory(table(100, 8), TECH)
+    assert not built.is_registers
+    assert built.leakage_mw == pytest.approx(512 * 8 * 1.541e-6)
 
 
 @pytest.mark.parametrize(
@@ -84,10 +85,11 @@ def test_a_table_larger_than_any_sram_is_refused_with_a_remedy(words, width_bits
 @pytest.mark.parametrize(("width", "stages"), [(1, 1), (2, 2), (12, 4), (15, 4), (16, 5)])
 def test_shifters_by_hand(width, stages):
     cost = shifter_cost(Shifter(width, 0, 1), TECH)
-    assert cost.energy_pj == pytest.approx(width / 32)
-    assert cost.area_mm2 == pytest.approx(width * (4.522 + stages * 1.862) / 1e6)
+    selecting = stages * width * 0.3875e-3
+    assert cost.energy_pj == pytest.approx(width * 4.401e-3 + selecting)
+    assert cost.area_mm2 == pytest.approx(width * (3.429 + stages * 3.411) / 1e6)
     compared = shifter_cost(Shifter(width, 20, 1), TECH)
-    assert compared.energy_pj == pytest.approx((width + 20) / 32)
+    assert compared.energy_pj == pytest.approx((width + 20) * 4.401e-3 + selecting)
     assert compared.area_mm2 == cost.area_mm2
     for source in (cost.energy_source, cost.area_source, compared.energy_source):
         assert source.startswith("estimate")
@@ -95,7 +97,7 @@ def test_shifters_by_hand(width, stages):
 
 
 UNIT = DecoderUnit(
-    "two_level", 6, (table(512, 8), table(32, 8, "codes, second level")), Shifter(9, 0, 1)
+    "two_level", 6, (table(512, 8), table(16, 8, "codes, second level")), Shifter(9, 0, 1)
 )
 
 
@@ -104,38 +106,29 @@ def test_terms_are_counts_times_energies_of_each_table():
     use = DecoderUse({"codes": 1000, "codes, second level": 10}, shifts=500)
     tables, shifter = decoder_terms(use, macros)
     assert (tables.component, tables.count) == ("Huffman tables", 1010)
-    assert tables.energy_pj == pytest.approx(1000 * 1.06011 + 10 * 8 / 32)
+    assert tables.energy_pj == pytest.approx(1000 * 0.4243 * 1.06011 + 10 * 15 * 8 * 0.3875e-3)
     assert "codes: CACTI, 45 nm, 512 bytes x 8 bits" in tables.source
-    assert "codes, second level: 32 x 8 bits in registers, an estimate" in tables.source
+    assert "codes, second level: estimate, 16 x 8 bits in registers" in tables.source
     assert (shifter.component, shifter.count) == ("decoder shifter", 500)
-    assert shifter.energy_pj == pytest.approx(500 * 9 / 32)
+    assert shifter.energy_pj == pytest.approx(500 * 9 * (4.401e-3 + 4 * 0.3875e-3))
 
 
 def test_what_is_not_used_has_no_term_but_leaks_and_takes_area():
     macros = decoder_macros([UNIT], TECH)
     assert decoder_terms(DecoderUse({"codes": 0}, 0), macros) == []
-    assert macros.leakage_mw == pytest.approx(6 * (1.88129e-05 + 32 * 8 * 4.6e-9))
+    assert macros.leakage_mw == pytest.approx(6 * 512 * 8 * 1.541e-6)
+    assert macros.register_bits == 16 * 8 + 9
     areas = {term.component: term.area_mm2 for term in decoder_area(macros)}
-    assert areas["Huffman tables"] == pytest.approx(6 * (0.00180502 + 32 * 8 * 4.522e-6))
-    assert areas["decoder shifter"] == pytest.approx(6 * 9 * (4.522 + 4 * 1.862) / 1e6)
+    assert areas["Huffman tables"] == pytest.approx(
+        6 * (1.092 * 0.00180502 + (16 * 3.429 + 15 * 3.411) * 8e-6)
+    )
+    assert areas["decoder shifter"] == pytest.approx(6 * 9 * (3.429 + 4 * 3.411) / 1e6)
 
 
 def test_without_a_decoder_there_is_nothing():
     macros = decoder_macros([NO_DECODER, NO_DECODER], TECH)
     assert (macros.leakage_mw, macros.tables, macros.shifter) == (0, {}, None)
     assert decoder_area(macros) == decoder_terms(DecoderUse({}, 0), macros) == []
-
-
-def test_a_technology_without_cells_says_what_is_missing(tmp_path):
-    text = (TABLES / "45nm.toml").read_text(encoding="utf-8")
-    own = tmp_path / "own.toml"
-    own.write_text(text[: text.index("[cells.")], encoding="utf-8")
-    tech = technology(str(own))
-    assert decoder_macros([NO_DECODER], tech).shifter is None
-    with pytest.raises(
-        TechnologyError, match=r"no cell 'register_bit': add \[cells\.register_bit\]"
-    ):
-        decoder_macros([UNIT], tech)
 
 
 def test_uses_of_a_unit_are_no_part_of_its_size():

@@ -8,6 +8,8 @@ from accelsim.compression.layer import CompressedLayer, CompressedNetwork
 from accelsim.compression.loading import load
 from accelsim.compression.sparse import sparse_codes
 from accelsim.hardware.accelerator import accelerator
+from accelsim.hardware.area import lnzd_nodes
+from accelsim.hardware.chip import Chip, chip
 from accelsim.hardware.counters import Counters
 from accelsim.hardware.decoders import (
     NO_DECODER,
@@ -16,9 +18,8 @@ from accelsim.hardware.decoders import (
     DecodingTable,
     Shifter,
 )
-from accelsim.hardware.energy import array_area, layer_energy, lnzd_nodes, macros
+from accelsim.hardware.energy import layer_energy
 from accelsim.hardware.memory import Memories
-from accelsim.hardware.technology import dram, technology
 from accelsim.simulation.network import simulate
 from accelsim.simulation.session import Session
 
@@ -35,15 +36,27 @@ DECODER = DecoderUnit(
     Shifter(24, 0, 1),
 )
 
-# Each counter, and the components whose count it is; the last four only describe.
+# Each counter, and the components whose count it is; some only describe.
 COMPONENTS_OF = {
-    "cycles": {"clock network", "leading-non-zero detection", "SRAM leakage"},
-    "pointer_reads": {"pointer SRAM"},
-    "sram_row_reads": {"weight SRAM"},
+    "cycles": {
+        "clock tree",
+        "clock pins",
+        "clocked registers",
+        "leading-non-zero detection",
+        "SRAM leakage",
+    },
+    "pointer_reads": {"pointer SRAM", "pointer registers"},
+    "sram_row_reads": {"weight SRAM", "weight row registers"},
     "sram_row_writes": {"weight SRAM fill"},
     "pointer_writes": {"pointer SRAM fill"},
     "activation_fills": {"activation SRAM fill"},
-    "entries": {"add", "accumulators"},
+    "entries": {
+        "add",
+        "pipeline registers",
+        "entry selection",
+        "accumulator reads",
+        "accumulator writes",
+    },
     "multiplies": {"multiply"},
     "codebook_reads": {"codebook look-up"},
     "decoder": {"Huffman tables", "decoder shifter"},
@@ -51,8 +64,9 @@ COMPONENTS_OF = {
     "activation_writes": {"activation SRAM writes"},
     "queue_pushes": {"activation queues"},
     "dram_bytes": {"DRAM"},
+    "dram_written_bytes": set(),
     "array_cycles": set(),
-    "broadcasts": set(),
+    "broadcasts": {"broadcast wires"},
     "stall_cycles": set(),
     "padding_entries": set(),
 }
@@ -61,8 +75,8 @@ NO_USE = DecoderUse({}, 0)
 FIXED = replace(COUNTERS, decoder=NO_USE)
 
 
-def energy_of(counters, unit=NO_DECODER, **overrides):
-    """Energy in pJ by component of a machine with memories as it states them."""
+def chip_of(unit=NO_DECODER, lanes=0, **overrides) -> Chip:
+    """A machine with memories as it states them."""
     machine = accelerator("eie-64", **overrides)
     memories = Memories(
         machine.weight_sram_bytes,
@@ -72,9 +86,12 @@ def energy_of(counters, unit=NO_DECODER, **overrides):
         frozenset(),
         (),
     )
-    tech = technology(machine.technology)
-    srams = macros(machine, memories, [unit], tech)
-    terms = layer_energy(counters, 13, machine, srams, tech, dram(machine.dram))
+    return chip(machine, memories, [unit], 13, lanes)
+
+
+def energy_of(counters, unit=NO_DECODER, **overrides):
+    """Energy in pJ by component of a machine with memories as it states them."""
+    terms = layer_energy(counters, chip_of(unit, **overrides))
     by_component = {term.component: term.energy_pj for term in terms}
     assert len(by_component) == len(terms)
     assert all(term.source for term in terms)
@@ -111,37 +128,71 @@ def test_every_component_belongs_to_one_counter():
     assert sorted(components) == sorted(energy_of(COUNTERS, DECODER))
 
 
+# Register bits of a PE of eie-64: 8 slots of 16 + 13, two pointers of 16, a row of 64, 16 codebook words and
+# 8 pipeline words of 16, two register files of 64 words of 16.
+PE_BITS = 8 * 29 + 32 + 64 + 16 * 16 + 8 * 16 + 2 * 64 * 16
+# Multiplexers of one read: 8 entries of 8 bits, 16 words of 16 bits, 64 words of 16 bits.
+ROW_MUXES, CODEBOOK_MUXES, ACCUMULATOR_MUXES = 7 * 8, 15 * 16, 63 * 16
+LEAKAGE_NW = 1.541  # per bit of SRAM
+SRAM_BITS = 8 * (131_072 + 32_768 + 2048)
+SRAM = 0.4243  # of CACTI's energy
+
+
+def pe_area_mm2():
+    """From the tables: CACTI's SRAMs times 1.092, logic by bits, multiplexers and operators."""
+    srams = 1.092 * (0.429589 + 2 * 0.053015 + 0.0065903)
+    muxes = ROW_MUXES + CODEBOOK_MUXES + 2 * ACCUMULATOR_MUXES
+    logic = PE_BITS * 3.429 + muxes * 3.411 + 993 + 67
+    clock = PE_BITS * 0.3138
+    return srams + (logic + clock) * (1 + 1.243) / 1e6
+
+
+def expected_per_action():
+    """Of eie-64, from the tables by hand: energy of one count, by component."""
+    area = 64 * pe_area_mm2() + 21 * 189e-6
+    return {
+        "weight SRAM": SRAM * 32.2859,
+        "pointer SRAM": 2 * SRAM * 7.66058,
+        "activation SRAM reads": SRAM * 1.86009,
+        "activation SRAM writes": SRAM * 2.42594,
+        "activation queues": (16 + 13) * 0.004401,
+        "pointer registers": 2 * 16 * 0.004401,
+        "weight row registers": 64 * 0.004401,
+        "pipeline registers": 8 * 16 * 0.004401,
+        "accumulator writes": 16 * 0.004401,
+        "entry selection": ROW_MUXES * 0.0003875,
+        "codebook look-up": CODEBOOK_MUXES * 0.0003875,
+        "accumulator reads": ACCUMULATOR_MUXES * 0.0003875,
+        "multiply": 0.62,
+        "add": 0.05,
+        "broadcast wires": 29 * 0.121 * 1.5 * area**0.5 * (8 - 1),
+        "clock tree": area * 2.194 / 0.8,  # mW at 0.8 GHz: pJ per cycle
+        "clock pins": 64 * PE_BITS * 0.0002174,
+        "clocked registers": 64 * PE_BITS * 0.0002174,
+        "leading-non-zero detection": 21 * 0.023 / 0.8,
+        "SRAM leakage": 64 * SRAM_BITS * LEAKAGE_NW / 1e6 / 0.8,
+    }
+
+
 def test_terms_by_hand_from_the_tables():
     """Sizes of eie-64: SRAMs of 128 KiB x 64, two banks of 16 KiB x 16, 2 KiB x 16."""
-    one = replace(COUNTERS, **dict.fromkeys(COUNTS, 1), decoder=NO_USE)
-    leakage_mw = 64 * (0.00334055 + 2 * 0.000471186 + 7.07555e-05)
-    assert energy_of(one) == pytest.approx(
-        {
-            "weight SRAM": 32.2859,
-            "pointer SRAM": 2 * 7.66058,
-            "activation SRAM reads": 1.86009,
-            "activation SRAM writes": 2.42594,
-            "activation queues": 2 * (16 + 13) / 32,
-            "codebook look-up": 0.5,
-            "multiply": 0.62,
-            "add": 0.05,
-            "accumulators": 2 * 0.5,
-            "clock network": 64 * 1.874 / 0.8,  # mW at 0.8 GHz: pJ per cycle
-            "leading-non-zero detection": 21 * 0.023 / 0.8,
-            "SRAM leakage": leakage_mw / 0.8,
-            "DRAM": 8 * 20.0,
-            "weight SRAM fill": 26.065,
-            "pointer SRAM fill": 5.63876,
-            "activation SRAM fill": 2.42594,
-        }
-    )
+    counts = dict.fromkeys(COUNTS, 1) | {"dram_written_bytes": 0}
+    one = replace(COUNTERS, **counts, decoder=NO_USE)
+    streamed = {
+        "DRAM": 8 * 20.0,
+        "weight SRAM fill": SRAM * 26.065,
+        "pointer SRAM fill": SRAM * 5.63876,
+        "activation SRAM fill": SRAM * 2.42594,
+    }
+    assert energy_of(one) == pytest.approx(expected_per_action() | streamed)
 
 
 def test_words_of_32_bits_cost_what_the_table_says():
     narrow, wide = energy_of(FIXED), energy_of(FIXED, arithmetic_bits=32)
     assert wide["multiply"] == pytest.approx(narrow["multiply"] * 3.1 / 0.62)
     assert wide["add"] == pytest.approx(2 * narrow["add"])
-    assert wide["accumulators"] == pytest.approx(2 * narrow["accumulators"])
+    for name in ("accumulator reads", "accumulator writes", "pipeline registers"):
+        assert wide[name] == pytest.approx(2 * narrow[name])
     assert wide["activation queues"] == pytest.approx(narrow["activation queues"] * 45 / 29)
 
 
@@ -149,6 +200,55 @@ def test_half_the_clock_doubles_leakage_per_cycle_and_nothing_else():
     fast, slow = energy_of(FIXED), energy_of(FIXED, clock_mhz=400)
     assert slow.pop("SRAM leakage") == pytest.approx(2 * fast.pop("SRAM leakage"))
     assert slow == pytest.approx(fast)
+
+
+@pytest.mark.parametrize(
+    ("fields", "more_bits"),
+    [
+        ({"queue_depth": 32}, 24 * 29),
+        ({"row_buffer_rows": 3}, 2 * 64),
+        ({"multipliers": 3}, 2 * 8 * 16),
+        ({"code_bits": 3}, -8 * 16),
+        ({"decoder": "dense"}, -32 - 16 * 16),
+        ({"code_bits": 6}, -16 * 16),  # an SRAM
+    ],
+)
+def test_what_a_machine_has_beyond_the_published_pe_is_clocked(fields, more_bits):
+    plain, changed = energy_of(FIXED), energy_of(FIXED, **fields)
+    assert changed["clock pins"] / plain["clock pins"] == pytest.approx(
+        (PE_BITS + more_bits) / PE_BITS
+    )
+
+
+def test_decoders_and_lanes_are_clocked_too():
+    bits = chip_of().register_bits
+    assert bits == 64 * PE_BITS
+    assert chip_of(DECODER).register_bits == bits + 64 * 24  # the shifter; its tables are SRAMs
+    assert chip_of(lanes=10).register_bits == bits + 10 * 8 * 16
+
+
+@pytest.mark.parametrize(("pes", "length"), [(1, 0.0), (4, 1.5), (16, 4.5), (64, 10.5)])
+def test_wires_of_a_broadcast(pes, length):
+    """H-trees by hand, in sides of the array: one H of 1.5 sides; then 4 of half the size; then 16."""
+    machine = chip_of(pes=pes)
+    assert machine.broadcast_mm == pytest.approx(length * machine.area_mm2**0.5)
+    alone = replace(FIXED, broadcasts=1)
+    assert ("broadcast wires" in energy_of(alone, pes=pes)) == (pes > 1)
+
+
+def test_dram_by_commands_counts_rows_and_time():
+    """DDR3: bits, rows of 8,192 bytes, and standby over the layer's time."""
+    counters = replace(FIXED, dram_bytes=3 * 8192, dram_written_bytes=8192, cycles=800)
+    by_command = energy_of(counters, dram="ddr3", dram_energy="commands")
+    assert "DRAM" not in by_command
+    terms = {
+        term.component: term
+        for term in layer_energy(counters, chip_of(dram="ddr3", dram_energy="commands"))
+    }
+    assert terms["DRAM activate"].count == 3
+    assert terms["DRAM read"].count == 8 * 2 * 8192
+    assert terms["DRAM write"].count == 8 * 8192
+    assert terms["DRAM standby"].count == pytest.approx(1.0)  # us
 
 
 def test_without_dram_or_tables_there_is_no_term_for_them():
@@ -172,12 +272,13 @@ def test_streaming_has_terms_for_what_it_fills_only():
 
 
 def test_decoders_by_hand():
-    """Tables of 4,096 bytes, 8 bits wide; a register file of 24 bits for the shifter."""
+    """Tables of 4,096 bytes, 8 bits wide; 24 bits of shifter behind 5 stages of multiplexers."""
     energy = energy_of(COUNTERS, DECODER)
-    assert energy["Huffman tables"] == pytest.approx((900 + 800) * 4.73955)
-    assert energy["decoder shifter"] == pytest.approx(700 * 24 / 32)
+    assert energy["Huffman tables"] == pytest.approx((900 + 800) * SRAM * 4.73955)
+    assert energy["decoder shifter"] == pytest.approx(700 * (24 * 0.004401 + 5 * 24 * 0.0003875))
     leakage = energy["SRAM leakage"] - energy_of(FIXED)["SRAM leakage"]
-    assert leakage == pytest.approx(COUNTERS.cycles * 64 * 2 * 0.000117796 / 0.8)
+    leaking_mw = 64 * 2 * 4096 * 8 * LEAKAGE_NW / 1e6
+    assert leakage == pytest.approx(COUNTERS.cycles * leaking_mw / 0.8)
     shared = energy_of(COUNTERS, DECODER._replace(instances=16))["SRAM leakage"]
     assert shared - energy_of(FIXED)["SRAM leakage"] == pytest.approx(leakage / 4)
 
@@ -251,19 +352,19 @@ def test_alexnet_fc8_by_hand():
     entries = result.rows[0]["entries"]
     useful = round(0.894501 * 7926 * 64)
     assert entries - result.rows[0]["padding_entries"] == pytest.approx(useful, abs=1)
+    counts = {
+        "weight SRAM": 100_900,
+        "weight row registers": 100_900,
+        "pointer SRAM": 112_640,
+        "pointer registers": 112_640,
+        "activation queues": 112_640,
+        "broadcast wires": 112_640 / 64,
+        "activation SRAM reads": 4096,
+        "activation SRAM writes": 1000,
+        **dict.fromkeys(COMPONENTS_OF["cycles"], 7926),
+    }
     expected = {
-        "weight SRAM": 100_900 * 32.2859,
-        "pointer SRAM": 112_640 * 2 * 7.66058,
-        "activation SRAM reads": 4096 * 1.86009,
-        "activation SRAM writes": 1000 * 2.42594,
-        "activation queues": 112_640 * 2 * (16 + 13) / 32,
-        "codebook look-up": entries * 0.5,
-        "multiply": entries * 0.62,
-        "add": entries * 0.05,
-        "accumulators": entries * 1.0,
-        "clock network": 7926 * 64 * 1.874 / 0.8,
-        "leading-non-zero detection": 7926 * 21 * 0.023 / 0.8,
-        "SRAM leakage": 7926 * 64 * (0.00334055 + 2 * 0.000471186 + 7.07555e-05) / 0.8,
+        name: counts.get(name, entries) * each for name, each in expected_per_action().items()
     }
     assert energy == pytest.approx(expected)
     assert result.total["energy_pj"] == pytest.approx(sum(expected.values()))
@@ -273,19 +374,34 @@ def test_alexnet_fc8_by_hand():
 
 
 def test_area_by_hand():
-    machine = accelerator("eie-64")
-    memories = Memories(131_072, 32_768, 2048, 16, frozenset(), ())
-    tech = technology("45nm")
-    terms = array_area(machine, macros(machine, memories, [NO_DECODER], tech), tech)
+    """Bits, multiplexers and operators of each block, times 64."""
+    terms = chip_of().area
+    muxes = {"weight rows": ROW_MUXES, "arithmetic unit": CODEBOOK_MUXES}
+    bits = {
+        "activation queue": 8 * 29,
+        "pointer registers": 32,
+        "weight rows": 64,
+        "arithmetic unit": 16 * 16 + 8 * 16,
+        "activation registers": 2 * 64 * 16,
+    }
+    muxes["activation registers"] = 2 * ACCUMULATOR_MUXES
+    logic = {f"{name}: registers": 3.429 * count for name, count in bits.items()}
+    logic |= {f"{name}: multiplexers": 3.411 * count for name, count in muxes.items()}
+    logic |= {"arithmetic unit: multiplier": 993, "arithmetic unit: adder": 67}
+    clock = 0.3138 * PE_BITS
+    expected = {
+        "weight SRAM": 1.092e6 * 0.429589,
+        "pointer SRAM": 1.092e6 * 2 * 0.053015,
+        "activation SRAM": 1.092e6 * 0.0065903,
+        **logic,
+        "clock network": clock,
+        "filler": 1.243 * (sum(logic.values()) + clock),
+        "leading-non-zero detection": 21 / 64 * 189,
+    }
     assert {term.component: term.area_mm2 for term in terms} == pytest.approx(
-        {
-            "weight SRAM": 64 * 0.429589,
-            "pointer SRAM": 64 * 2 * 0.053015,
-            "activation SRAM": 64 * 0.0065903,
-            "PE logic": 64 * 0.043238,
-            "leading-non-zero detection": 21 * 0.000189,
-        }
+        {name: 64 * um2 / 1e6 for name, um2 in expected.items()}
     )
+    assert sum(term.area_mm2 for term in terms) == pytest.approx(64 * pe_area_mm2() + 21 * 189e-6)
     assert all(term.source for term in terms)
 
 
@@ -295,21 +411,27 @@ def test_without_pointers_there_is_no_pointer_sram(session):
     assert not {"pointer SRAM", "pointer SRAM fill"} & components
     assert "pointer SRAM" not in set(result.area["component"])
     (leakage,) = [t for t in result.layer_results[0].energy if t.component == "SRAM leakage"]
-    assert leakage.energy_per_action_pj == pytest.approx(64 * (0.00334055 + 7.07555e-05) / 0.8)
+    assert leakage.energy_per_action_pj == pytest.approx(
+        64 * 8 * (131_072 + 2048) * LEAKAGE_NW / 1e6 / 0.8
+    )
 
 
 @pytest.mark.parametrize("instances", [64, 16, 256])
 def test_decoders_take_area_each(instances):
-    machine = accelerator("eie-64", decoder="huffman")
-    memories = Memories(131_072, 32_768, 2048, 16, frozenset(), ())
-    tech = technology("45nm")
-    unit = DECODER._replace(instances=instances)
-    terms = array_area(machine, macros(machine, memories, [unit], tech), tech)
-    areas = {term.component: term.area_mm2 for term in terms}
-    assert areas["Huffman tables"] == pytest.approx(instances * 2 * 0.0125044)
+    areas = {
+        term.component: term.area_mm2
+        for term in chip_of(DECODER._replace(instances=instances), decoder="huffman").area
+    }
+    assert areas["Huffman tables"] == pytest.approx(instances * 2 * 1.092 * 0.0125044)
     # 24 bits: a register, and multiplexers that shift by 1, 2, 4, 8 and 16
-    shifter_um2 = 24 * (4.522 + 5 * 1.862)
+    shifter_um2 = 24 * (3.429 + 5 * 3.411)
     assert areas["decoder shifter"] == pytest.approx(instances * shifter_um2 / 1e6)
+
+
+def test_lanes_take_the_area_of_a_pipeline_and_its_operators():
+    more = sum(t.area_mm2 for t in chip_of(lanes=16).area) - sum(t.area_mm2 for t in chip_of().area)
+    lane = 8 * 16 * (3.429 + 0.3138) + 993 + 67
+    assert more == pytest.approx(16 * lane * (1 + 1.243) / 1e6)
 
 
 @pytest.mark.parametrize(

@@ -417,6 +417,7 @@ OTHER_VALUES = {
     "overflow": "stream",
     "technology": None,  # a path, see below
     "dram": "hbm2",
+    "dram_energy": "commands",
 }
 BASES = [
     {},

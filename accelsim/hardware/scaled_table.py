@@ -1,0 +1,50 @@
+"""A technology table in another node: logic by the published scaling factors, status `scaled`."""
+
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+from accelsim.errors import TechnologyError
+from accelsim.hardware.scaling import scale_factors
+
+
+def scaled_fields(fields: dict[str, Any], node_nm: Any, path: Path) -> dict[str, Any]:
+    """Fields of a table with every number of logic scaled from its node to `node_nm`.
+
+    Energies per action scale as the energy of a gate, areas as the area; what is per mm is divided by the
+    scaled length, what is per mm2 by the scaled area. SRAMs come from the grid's own rows of the node;
+    their factors and leakage per bit stay (estimate). Raises TechnologyError outside the method's nodes.
+    """
+    if not isinstance(node_nm, int) or isinstance(node_nm, bool):
+        raise TechnologyError(f"{path}: node_nm={node_nm!r}: give a whole number of nanometres")
+    factors = scale_factors(fields["node_nm"], node_nm)
+    remark = f"; scaled from {fields['node_nm']} to {node_nm} nm: {factors.source}"
+
+    def scaled(row: dict[str, Any], number: str, factor: float) -> dict[str, Any]:
+        return row | {
+            number: row[number] * factor,
+            "status": "scaled",
+            "source": row["source"] + remark,
+        }
+
+    lengths = {"wire_mm": sqrt(factors.area)}
+    areas = {"mm2": factors.area}
+    return fields | {
+        "node_nm": node_nm,
+        "alternatives": [],
+        "actions": {
+            name: scaled(row, "energy_pj", factors.energy / lengths.get(name, 1.0))
+            for name, row in fields["actions"].items()
+        },
+        "power": {
+            name: scaled(row, "power_mw", factors.energy / areas.get(row["per"], 1.0))
+            for name, row in fields["power"].items()
+        },
+        "area": {
+            name: row if row["per"] == "um2" else scaled(row, "area_um2", factors.area)
+            for name, row in fields["area"].items()
+        },
+        "cells": {
+            name: scaled(row, "area_um2", factors.area) for name, row in fields["cells"].items()
+        },
+    }
