@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from accelsim.hardware.accelerator import Accelerator
     from accelsim.network.torch_module import from_torch
     from accelsim.report.demo import demo
+    from accelsim.report.reproduction import reproduce
     from accelsim.simulation.network import simulate
     from accelsim.study.analysis import analyse
     from accelsim.study.compare import compare
     from accelsim.study.evaluate import evaluate
     from accelsim.study.measure import measure
+    from accelsim.study.roofline import roofline
     from accelsim.study.serve import serve
     from accelsim.study.sweep import sweep
     from accelsim.study.trace import trace
@@ -36,6 +38,8 @@ __all__ = [
     "inspect",
     "load",
     "measure",
+    "reproduce",
+    "roofline",
     "save",
     "serve",
     "simulate",
@@ -56,6 +60,8 @@ _HOMES = {
     "inspect": ("accelsim.compression.describe", "inspect"),
     "load": ("accelsim.compression.loading", "load"),
     "measure": ("accelsim.study.measure", "measure"),
+    "reproduce": ("accelsim.report.reproduction", "reproduce"),
+    "roofline": ("accelsim.study.roofline", "roofline"),
     "save": ("accelsim.compression.artifact", "save"),
     "serve": ("accelsim.study.serve", "serve"),
     "simulate": ("accelsim.simulation.network", "simulate"),

@@ -13,7 +13,10 @@ from accelsim.cli import (  # noqa: F401 (they join the app)
     compressing,
     looking,
     machines,
+    measuring,
     networks,
+    reproducing,
+    roofline,
 )
 from accelsim.cli.app import app
 from accelsim.errors import AccelsimError
@@ -28,10 +31,12 @@ COMMANDS = (
     "simulate",
     "evaluate",
     "compare",
+    "roofline",
     "sweep",
     "trace",
     "serve",
     "measure",
+    "reproduce",
     "demo",
 )
 app.registered_commands.sort(

@@ -1,6 +1,5 @@
-"""A network beside other systems: comparison, measurement, and the demonstration."""
+"""A network beside other systems: comparison and demonstration."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -24,12 +23,6 @@ from accelsim.cli.output import (
 )
 
 
-class Target(StrEnum):
-    """What `measure` can measure."""
-
-    cpu = "cpu"
-
-
 @app.command()
 def compare(
     network: NetworkArgument,
@@ -45,6 +38,23 @@ def compare(
             "--with", metavar="RECORD", help="Add a measurement made by `accelsim measure`."
         ),
     ] = None,
+    drams: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dram",
+            metavar="KIND",
+            help="A DRAM kind to put the machine on, or a .toml file; may be repeated. Default: all.",
+        ),
+    ] = None,
+    platforms: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--platform",
+            "-p",
+            metavar="NAME",
+            help="A CPU or GPU to estimate, or a .toml file; may be repeated. Default: all.",
+        ),
+    ] = None,
     layer: Annotated[
         str | None, typer.Option(help="Show this layer instead of the whole network.")
     ] = None,
@@ -55,7 +65,7 @@ def compare(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Put the machine with weights in SRAM beside DRAM, a CPU measured now, and published systems.
+    """Put the machine with weights in SRAM beside DRAM, a CPU measured now, and other systems.
 
     Example: `accelsim compare alexnet_fc --no-measure --out reports/alexnet`
     """
@@ -70,6 +80,8 @@ def compare(
             inputs,
             measure=measure,
             records=[load_measurement(path) for path in record or []],
+            drams=drams,
+            platforms=platforms,
             seed=seed,
             progress=tell,
             **machine_fields(overrides),
@@ -81,34 +93,6 @@ def compare(
     else:
         print_comparison(comparison, console(), layer)
         print_notes(comparison.notes)
-
-
-@app.command()
-def measure(
-    target: Annotated[Target, typer.Argument(help="What to measure.")],
-    network: NetworkArgument,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Record to write (.json).")
-    ] = None,
-    repetitions: Annotated[int, typer.Option(help="Samples per kernel.", min=3)] = 30,
-    as_json: JsonOption = False,
-) -> None:
-    """Time a network on this computer: dense BLAS and SciPy CSR, batch 1, caches flushed.
-
-    Example: `accelsim measure cpu alexnet_fc --out cpu.json`
-    """
-    from accelsim.baseline.measured_cpu import save_measurement
-    from accelsim.report.comparison import print_measurement
-    from accelsim.study.measure import measure as run
-
-    with progress() as tell:
-        measurement = run(network, target.value, repetitions=repetitions, progress=tell)
-    if out:
-        save_measurement(measurement, out)
-    if as_json:
-        print_json(measurement.model_dump(mode="json"))
-    else:
-        print_measurement(measurement, console())
 
 
 @app.command()

@@ -29,7 +29,6 @@ from accelsim.report.units import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from accelsim.baseline.measurement import Measurement
     from accelsim.compression.describe import Inspection
     from accelsim.simulation.result import Result
 
@@ -257,27 +256,6 @@ def sweep_table(frame: "pd.DataFrame") -> RenderableType:
             cells.append(_bold(text) if index in best[name] else text)
         table.add_row(*cells)
     return table
-
-
-def measurement_table(measurement: "Measurement") -> RenderableType:
-    """Lay out what was measured on this computer: median, spread and energy of every kernel."""
-    table = _table(f"{measurement.network} on {measurement.device.cpu}, batch {measurement.batch}")
-    _columns(table, name="Layer", words=["Kernel", "Caches"], numbers=[
-        "Median", "10th to 90th\npercentile", "Energy", "Samples",
-    ])  # fmt: skip
-    for layer in measurement.layers:
-        for kernel in layer.kernels:
-            for timing in kernel.timings:
-                low, high = timing.percentile_us(10), timing.percentile_us(90)
-                energy = timing.energy_uj
-                table.add_row(
-                    Text(layer.name), kernel.kernel, timing.cache, time_text(timing.median_us),
-                    f"{time_text(low)} to {time_text(high)}",
-                    MISSING if energy is None else energy_text(1e6 * energy),
-                    str(len(timing.samples_us)),
-                )  # fmt: skip
-    zones = ", ".join(measurement.energy_zones) or "none could be read"
-    return Group(table, _lines([f"Per inference, float32. Energy counters: {zones}."]))
 
 
 def evaluation_table(frame: "pd.DataFrame") -> RenderableType:

@@ -7,35 +7,56 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelsim.baseline.measured_cpu import Measurement, measure_cpu
-from accelsim.baseline.published import (
-    BaselineRow,
-    match_layer,
-    published_layer,
-    published_times,
-)
+from accelsim.baseline.published import BaselineRow, match_layer, published_layer
 from accelsim.compression.layer import CompressedNetwork
 from accelsim.errors import HardwareError, InputError, NetworkError
 from accelsim.hardware.accelerator import Accelerator, accelerator
-from accelsim.hardware.memory import MEMORIES
-from accelsim.hardware.technology import dram, technology
+from accelsim.hardware.dram import dram
 from accelsim.network.layers import Network
 from accelsim.simulation.flow import Progress
 from accelsim.simulation.inputs import ActivationsLike
 from accelsim.simulation.network import open_session
 from accelsim.simulation.result import VECTOR_UNIT, Result
+from accelsim.simulation.session import Session
+from accelsim.study.compared import (
+    TOTAL,
+    by_other_sources,
+    estimated,
+    other_drams,
+    published,
+    simulated,
+    sized,
+    variants,
+    with_total,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TOTAL = "total"
-REMARKS = ["source", "note"]
+RANGES = ("latency_range_us", "energy_range_uj")
+COLUMNS = [
+    "system",
+    "kind",
+    "layer",
+    "latency_us",
+    "latency_low_us",
+    "latency_high_us",
+    "energy_uj",
+    "energy_low_uj",
+    "energy_high_uj",
+    "energy_kind",
+    "latency_ratio",
+    "energy_ratio",
+    "source",
+    "note",
+]
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """Latency and energy per inference, system by system.
 
-    results: the simulated systems by name, the SRAM machine first
+    results: the SRAM machine, and its twins that stream compressed and dense weights from its DRAM, by name
     rows: one per system and layer, and one per system for all layers together
     """
 
@@ -46,17 +67,20 @@ class Comparison:
 
     @cached_property
     def table(self) -> "pd.DataFrame":
-        """system, kind, layer, latency_us, energy_uj, ratios to the SRAM machine, source, note."""
+        """A row per system and layer, columns as in COLUMNS; ratios are to the SRAM machine.
+
+        *_low, *_high: least and most that samples, disagreeing sources or a model's error allow, NaN where
+        nothing tells. energy_kind: what the energy is, where the latency may be something better
+        """
         import pandas as pd
 
-        frame = pd.DataFrame([row._asdict() for row in self.rows])
-        frame["energy_uj"] = frame["energy_uj"].astype(float)
+        frame = pd.DataFrame([_flat(row) for row in self.rows])
         reference = frame[frame["system"] == next(iter(self.results))].set_index("layer")
-        for what in ("latency", "energy"):
-            unit = "us" if what == "latency" else "uj"
-            base = frame["layer"].map(reference[f"{what}_{unit}"])
-            frame[f"{what}_ratio"] = frame[f"{what}_{unit}"] / base
-        return frame[[*(c for c in frame if c not in REMARKS), *REMARKS]]
+        for what in ("latency_us", "energy_uj"):
+            frame[what] = frame[what].astype(float)
+            base = frame["layer"].map(reference[what].astype(float))
+            frame[f"{what.partition('_')[0]}_ratio"] = frame[what] / base
+        return frame[COLUMNS]
 
     @cached_property
     def layer_names(self) -> list[str]:
@@ -98,6 +122,8 @@ def compare(
     *,
     measure: bool = True,
     records: Sequence[Measurement] = (),
+    drams: Sequence[str] | None = None,
+    platforms: Sequence[str] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     **overrides: Any,
@@ -106,40 +132,76 @@ def compare(
 
     * the machine with its weights in SRAM (`overflow` is `grow` here unless the machine states it);
     * the same machine, its memories as large, streaming compressed weights, and dense weights, from its
-      DRAM for each input;
-    * with `measure`, the CPU of this computer, measured now: dense BLAS and SciPy CSR, batch 1;
-      `records` are measurements made before;
-    * the published CPU, GPU and mobile GPU times of EIE's Table IV, for layers that it has.
+      DRAM for each input, and compressed weights from each of the other `drams` (default: all kinds whose
+      energy is known);
+    * with `measure`, the CPU of this computer, measured now, batch 1; `records` are measurements made before;
+    * the published CPU, GPU and mobile GPU times of EIE's Table IV, for layers that it has;
+    * roofline models of `platforms` (default: all that were not published for this network), batch 1.
 
+    Energies of the simulated systems come with the range of the sources that disagree on SRAM and DRAM.
     Raises InputError or one of its kinds.
     """
     machine = accelerator(hardware, **overrides)
     if "overflow" not in machine.model_fields_set:
         machine = machine.replace(overflow="grow")
     _check_comparable(machine)
+    for kind in drams or ():
+        dram(kind)  # wrong names are found before long work
     session = open_session(network, activations, machine, seed=seed)
-    for name, meaning in ((TOTAL, "the sum over layers"), (VECTOR_UNIT, "what runs there")):
-        if len(session.network.layers) > 1 and name in (x.name for x in session.network.layers):
-            raise NetworkError(f"layer '{name}': compare calls {meaning} so: rename the layer")
+    _check_names(session.network)
     for record in records:
         _check_record(record, session.network)
-    results: dict[str, Result] = {}
-    variants = _variants(machine)
-    for index, (name, variant) in enumerate(variants):
-        tell = progress and _part(progress, name, index, len(variants))
-        # Memories of the same size, so that an access costs the same.
-        sizes = _capacities(next(iter(results.values()))) if results else {}
-        results[name] = session.run(variant.replace(**sizes), tell)
-    rows = [row for name, result in results.items() for row in _simulated(name, result)]
+    results, rows = _simulate(session, machine, drams, progress)
     if measure:
         if progress:
             progress("this computer's CPU", 1.0)
         records = (*records, measure_cpu(session.network, activations=session.inputs.given))
     for record in records:
-        rows += _with_total(record.rows(), len(session.network.layers))
-    rows += _published(session.network)
+        rows += with_total(record.rows(), len(session.network.layers))
+    rows += published(session.network)
+    models, notes = estimated(session.network, platforms)
     sram = next(iter(results.values()))
-    return Comparison(session.network.name, results, tuple(rows), sram.notes)
+    return Comparison(session.network.name, results, (*rows, *models), (*sram.notes, *notes))
+
+
+def _simulate(
+    session: Session,
+    machine: Accelerator,
+    drams: Sequence[str] | None,
+    progress: Progress | None,
+) -> tuple[dict[str, Result], list[BaselineRow]]:
+    """The machine and its twins, as results; and rows of these and of the other kinds of DRAM."""
+    twins = variants(machine)
+    systems = [*twins, *other_drams(machine, drams)]
+    results: dict[str, Result] = {}
+    rows: list[BaselineRow] = []
+    for index, (name, variant) in enumerate(systems):
+        tell = progress and _part(progress, name, index, len(systems))
+        first = next(iter(results.values()), None)
+        alike = sized(variant, first) if first else variant
+        result = session.run(alike, tell)
+        rows += simulated(name, result, by_other_sources(session, sized(alike, result)))
+        if (name, variant) in twins:
+            results[name] = result
+    return results, rows
+
+
+def _flat(row: BaselineRow) -> dict[str, Any]:
+    """A row with its ranges in columns of their own."""
+    fields = {name: value for name, value in row._asdict().items() if name not in RANGES}
+    for what, unit, limits in (
+        ("latency", "us", row.latency_range_us),
+        ("energy", "uj", row.energy_range_uj),
+    ):
+        low, high = limits or (float("nan"), float("nan"))
+        fields |= {f"{what}_low_{unit}": low, f"{what}_high_{unit}": high}
+    return fields | {"energy_kind": row.energy_kind or row.kind}
+
+
+def _check_names(network: CompressedNetwork) -> None:
+    for name, meaning in ((TOTAL, "the sum over layers"), (VECTOR_UNIT, "what runs there")):
+        if len(network.layers) > 1 and name in (layer.name for layer in network.layers):
+            raise NetworkError(f"layer '{name}': compare calls {meaning} so: rename the layer")
 
 
 def _check_comparable(machine: Accelerator) -> None:
@@ -153,74 +215,10 @@ def _check_comparable(machine: Accelerator) -> None:
             )
 
 
-def _variants(machine: Accelerator) -> list[tuple[str, Accelerator]]:
-    """The machine and its two DRAM-bound twins, by the names that tables show."""
-    kind = machine.dram.upper() if not machine.dram.endswith(".toml") else Path(machine.dram).stem
-    bits = machine.arithmetic_bits
-    return [
-        (f"{machine.name}, weights in SRAM", machine),
-        (f"{machine.name}, compressed weights from {kind}", machine.replace(weights_in="dram")),
-        (
-            f"{machine.name}, dense {bits}-bit weights from {kind}",
-            machine.with_decoder("dense").replace(weights_in="dram"),
-        ),
-    ]
-
-
 def _part(progress: Progress, system: str, index: int, count: int) -> Progress:
     """Progress of one of several runs, within that of all."""
     progress(system, index / count)
     return lambda what, done: progress(f"{system}: {what}", (index + done) / count)
-
-
-def _capacities(result: Result) -> dict[str, int]:
-    """What the memories of a run hold, as fields of a machine."""
-    memories = result.memories
-    return {f"{memory}_sram_bytes": getattr(memories, f"{memory}_bytes") for memory in MEMORIES}
-
-
-def _simulated(name: str, result: Result) -> list[BaselineRow]:
-    source = f"simulated; {technology(result.machine.technology).name} tables, CACTI SRAM"
-    note = "memories grown: " + ", ".join(result.memories.grown) if result.memories.grown else ""
-    if result.machine.weights_in == "dram":
-        channel = dram(result.machine.dram)
-        source += (
-            f"; {result.machine.dram}: {channel.energy_pj_per_bit:g} pJ/bit ({channel.energy_source}), "
-            f"{channel.bandwidth_gbyte_per_s:g} GB/s ({channel.bandwidth_source}), "
-            f"{channel.latency_ns:g} ns ({channel.latency_source}); {channel.status}"
-        )
-        note = "all weights are fetched for each input; transfer and computation overlap"
-    rows = [
-        BaselineRow(
-            system=name,
-            kind="simulated",
-            layer=row["name"],
-            latency_us=row["latency_us"] / row["examples"],
-            energy_uj=row["energy_pj"] / 1e6 / row["examples"],
-            source=source,
-            note=note,
-        )
-        for row in result.rows + result.unit_rows
-    ]
-    return _with_total(rows, len(rows))
-
-
-def _with_total(rows: list[BaselineRow], n_layers: int) -> list[BaselineRow]:
-    """Add a sum over layers for each system that has all of them, if there are several."""
-    if n_layers < 2:
-        return rows
-    totals = []
-    for system in dict.fromkeys(row.system for row in rows):
-        own = [row for row in rows if row.system == system]
-        if len(own) == n_layers:
-            energies = [row.energy_uj for row in own]
-            total = None if None in energies else sum(e for e in energies if e is not None)
-            latency_us = sum(row.latency_us for row in own)
-            note = "; ".join(["sum over the layers", *_shared_remarks([row.note for row in own])])
-            totals.append(
-                own[0]._replace(layer=TOTAL, latency_us=latency_us, energy_uj=total, note=note)
-            )
-    return rows + totals
 
 
 def _check_record(record: Measurement, network: CompressedNetwork) -> None:
@@ -233,20 +231,6 @@ def _check_record(record: Measurement, network: CompressedNetwork) -> None:
                 f"({layer.n_out}x{layer.n_in}), network '{network.name}' does not: "
                 "give a measurement of this network"
             )
-
-
-def _shared_remarks(notes: list[str]) -> list[str]:
-    """The parts of a note, between semicolons, that every layer's note has."""
-    rest = [set(note.split("; ")) for note in notes[1:]]
-    return [part for part in notes[0].split("; ") if part and all(part in other for other in rest)]
-
-
-def _published(network: CompressedNetwork) -> list[BaselineRow]:
-    rows = []
-    for layer in network.layers:
-        name = match_layer(layer.name, layer.n_in, layer.n_out)
-        rows += [row._replace(layer=layer.name) for row in published_times(name)] if name else []
-    return _with_total(rows, len(network.layers))
 
 
 def _beside_published(row: dict[str, Any], result: Result) -> dict[str, Any] | None:

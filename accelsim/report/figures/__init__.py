@@ -5,10 +5,11 @@ written atomically, and is the same for the same data.
 """
 
 from accelsim.report.figures.balance import draw_pe_balance, load_balance
+from accelsim.report.figures.comparison import draw_comparison
 from accelsim.report.figures.decoders import draw_decoders
 from accelsim.report.figures.knee import knee
 from accelsim.report.figures.sweep import draw_sweep
-from accelsim.report.figures.systems import draw_comparison, draw_energy_breakdown
+from accelsim.report.figures.systems import draw_energy_breakdown
 
 __all__ = [
     "draw_comparison",

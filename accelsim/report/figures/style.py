@@ -75,6 +75,8 @@ KINDS = {
     "estimate": KindStyle("#9A9A9A", "xxx"),
 }
 OTHER_KIND = KindStyle(PURPLE, "---")
+# Marks of points, by kind.
+MARKS = {"simulated": "o", "measured": "s", "published": "D", "estimate": "^"}
 
 
 def kind_style(kind: str) -> KindStyle:

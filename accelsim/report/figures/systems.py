@@ -1,19 +1,16 @@
-"""Systems side by side: latency and energy on logarithmic axes, and where the energy goes."""
+"""Where the energy of each system goes."""
 
-import math
 import textwrap
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from accelsim.errors import InputError
 from accelsim.report.figures import style
-from accelsim.report.units import energy_text, ratio_text, time_text
+from accelsim.report.units import energy_text, ratio_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +30,7 @@ PARTS = {
     "other SRAM": "#C5E2F5",
     "arithmetic": style.GREEN,
     "queues and registers": "#7CCDB5",
+    "broadcast wires": style.ORANGE,
     "clock": "#8F8F8F",
     "leakage": "#C9C9C9",
     "other": style.PURPLE,
@@ -49,29 +47,6 @@ WORDS = {
     "detection": "queues and registers",
     "table": "other SRAM",
 }
-
-
-def draw_comparison(table: "pd.DataFrame", path: Path, *, title: str = "") -> Path:
-    """Draw latency and energy per inference of every system, as bars on logarithmic axes.
-
-    table: columns system, kind, latency_us, energy_uj, latency_ratio, energy_ratio. Ratios are to
-        the first row, whose values are the dashed lines. A value that is NaN is marked as not
-        measured. Colour and hatch tell the kinds apart (`style.KINDS`).
-    Returns `path`. Raises InputError for an empty table.
-    """
-    if table.empty:
-        raise InputError("comparison: nothing to draw: the table has no rows")
-    names = [_wrapped(str(name)) for name in table["system"]]
-    with style.picture(path, 11, _height(names) + 1.5, title) as figure:
-        left, right = figure.subplots(1, 2, sharey=True)
-        _bars(left, table, "latency_us", "latency_ratio", time_text)
-        _bars(right, table, "energy_uj", "energy_ratio", _microjoules)
-        left.set_title("Latency per inference")
-        right.set_title("Energy per inference")
-        _rows(left, names)
-        kinds = dict.fromkeys(str(kind) for kind in table["kind"])
-        style.legend_below(figure, [_patch(kind, *style.kind_style(kind)) for kind in kinds])
-    return path
 
 
 def draw_energy_breakdown(energy: "pd.DataFrame", path: Path, *, title: str = "") -> Path:
@@ -121,7 +96,9 @@ def part_of(component: str, group: str) -> str:
         return "leakage" if "leakage" in text else "arithmetic"
     if "sram" in text or group == "memory":
         return next((part for part in SRAMS if text.startswith(part.lower())), "other SRAM")
-    if group == "logic":
+    if group == "wires":
+        return "broadcast wires"
+    if group in ("logic", "registers"):
         return "queues and registers"
     return next((part for word, part in WORDS.items() if word in text), "other")
 
@@ -134,73 +111,8 @@ def _rows(axes: Axes, names: list[str]) -> None:
     axes.grid(False, axis="y")
 
 
-def _bars(
-    axes: Axes, table: "pd.DataFrame", column: str, ratio: str, text: Callable[[float], str]
-) -> None:
-    values = table[column].to_numpy(dtype=float)
-    ratios = table[ratio].to_numpy(dtype=float)
-    low, high = _decades(values)
-    axes.set_xscale("log")
-    axes.set_xlim(low, high)
-    for row, (value, times, kind) in enumerate(zip(values, ratios, table["kind"], strict=True)):
-        if not _drawable(value):
-            _note(axes, low, row, "not measured", color=style.GREY, style="italic")
-            continue
-        colour, hatch = style.kind_style(str(kind))
-        axes.barh(
-            row, value - low, left=low, height=BAR,
-            color=colour, hatch=hatch, edgecolor="white", linewidth=0,
-        )  # fmt: skip
-        weight = "bold" if row == 0 else "normal"
-        _note(axes, value, row, f"{text(value)}   {ratio_text(times)}", weight=weight)
-    _finish_log_axis(axes, values, text)
-
-
-def _finish_log_axis(axes: Axes, values: Any, text: Callable[[float], str]) -> None:
-    """Ticks at decades in human units; the first row's value as a line."""
-    axes.tick_params(axis="y", length=0)
-    axes.grid(False, axis="y")
-    if not any(_drawable(value) for value in values):
-        axes.set_xticks([])
-        axes.set_xticks([], minor=True)
-        return
-    axes.xaxis.set_major_locator(LogLocator(numticks=7))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _without_zeros(text(value))))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.tick_params(axis="x", which="minor", length=0)
-    if _drawable(values[0]):
-        axes.axvline(values[0], color=style.INK, linewidth=0.9, linestyle=style.DASHES, zorder=0.9)
-
-
-def _decades(values: Any) -> tuple[float, float]:
-    """Limits of a logarithmic axis: bars of a visible length, and room for what stands there."""
-    shown = [math.log10(value) for value in values if _drawable(value)]
-    if not shown:
-        return 0.1, 10.0
-    low = math.floor(min(shown) - 0.25)
-    used = max(1.0, max(shown) - low)
-    return 10.0**low, 10.0 ** (low + used / 0.68)
-
-
-def _drawable(value: float) -> bool:
-    return math.isfinite(value) and value > 0
-
-
 def _microjoules(energy_uj: float) -> str:
     return energy_text(1e6 * energy_uj)
-
-
-def _without_zeros(text: str) -> str:
-    """`1 µs` for `1.00 µs`."""
-    amount, unit = text.split(" ")
-    return f"{amount.rstrip('0').rstrip('.') if '.' in amount else amount} {unit}"
-
-
-def _note(axes: Axes, x: float, row: int, text: str, **font: Any) -> None:
-    axes.annotate(
-        text, (x, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8}, **font,
-    )  # fmt: skip
 
 
 def _stack(axes: Axes, shares: "pd.DataFrame") -> None:

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from accelsim.errors import InputError
@@ -15,6 +16,7 @@ from accelsim.report.figures import (
     draw_sweep,
     knee,
     load_balance,
+    style,
 )
 from accelsim.report.figures.sweep import varied_fields
 from accelsim.report.figures.systems import part_of, parts_by_system
@@ -63,8 +65,54 @@ def test_comparison_writes_values_ratios_and_what_was_not_measured(systems, path
     draw_comparison(systems(12), path)
     assert "9.90 µs   1.0×" in axes_texts
     assert "2.62 mJ   355×" in axes_texts
-    assert axes_texts.count("not measured") == 1
+    assert axes_texts.count("not known") == 1
     assert {"simulated", "published", "measured", "estimate"} <= set(axes_texts)
+
+
+def test_every_number_of_a_comparison_has_its_source_in_a_footnote(systems, path, axes_texts):
+    table = systems(12)
+    draw_comparison(table, path)
+    notes = next(text for text in axes_texts if text.startswith("1  "))
+    for index, source in enumerate(table["source"].unique(), start=1):
+        assert f"{index}  {source}" in notes
+    marks = {"simulated": 1, "published": 2}
+    for name, kind in zip(table["system"], table["kind"], strict=True):
+        assert any(name[:40] in text and f"[{marks.get(kind, 2)}]" in text for text in axes_texts)
+
+
+def test_systems_stand_under_what_their_numbers_are(systems, path, monkeypatch):
+    """Kinds are told apart by heading, mark and colour; limits are drawn where they are known."""
+    drawn = []
+    plot = Axes.plot
+
+    def recorded(axes, x, y, *args, **options):
+        drawn.append((list(x), args, options))
+        return plot(axes, x, y, *args, **options)
+
+    monkeypatch.setattr(Axes, "plot", recorded)
+    table = systems(12).assign(energy_low_uj=5.0, energy_high_uj=np.nan)
+    table.loc[0, "energy_high_uj"] = 9.0
+    draw_comparison(table, path)
+    marks = [(args[0], options["color"]) for _, args, options in drawn if args]
+    for kind, count in (("simulated", 6), ("published", 12), ("measured", 3), ("estimate", 2)):
+        look = (style.MARKS[kind], style.kind_style(kind).colour)
+        assert marks.count(look) == count  # one measured energy is not known
+    bars = [x for x, _, options in drawn if options.get("linewidth") == 5]
+    assert bars == [[5.0, 9.0]]
+
+
+def test_an_energy_may_be_of_another_kind_than_its_latency(systems, path, monkeypatch):
+    marks = []
+    plot = Axes.plot
+
+    def recorded(axes, x, y, *args, **options):
+        marks.extend(args)
+        return plot(axes, x, y, *args, **options)
+
+    monkeypatch.setattr(Axes, "plot", recorded)
+    measured = systems(12).iloc[[10]].assign(energy_kind="estimate")
+    draw_comparison(measured, path)
+    assert marks == [style.MARKS["measured"], style.MARKS["estimate"]]
 
 
 def test_comparison_without_any_energy(systems, path):

@@ -2,14 +2,12 @@ import io
 import math
 import re
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
-from accelsim.baseline.measurement import Timing
 from accelsim.compression.compressor import compress
 from accelsim.compression.describe import inspect
 from accelsim.network.npz import load_npz
@@ -19,7 +17,6 @@ from accelsim.report.tables import (
     energy_table,
     inspection_table,
     layers_table,
-    measurement_table,
     sizes_table,
     sweep_table,
     table_iv_table,
@@ -175,26 +172,6 @@ def test_sweep_with_missing_values_and_other_columns(points):
     assert "[x]" in text
 
 
-@pytest.fixture
-def measurement():
-    timings = [
-        Timing(cache=cache, loops=3, samples_us=(1e3, 2e3, 3e3), energy_uj=None)
-        for cache in ("flushed", "warm")
-    ]
-    kernel = SimpleNamespace(kernel="sparse CSR", timings=timings)
-    layer = SimpleNamespace(name="fc[x]", kernels=[kernel])
-    device = SimpleNamespace(cpu="Intel(R) Xeon(R) CPU")
-    return SimpleNamespace(network="net", batch=1, device=device, energy_zones=(), layers=[layer])
-
-
-def test_measurement(measurement):
-    text = shown(measurement_table(measurement))
-    assert "2.00 ms" in text
-    assert "1.20 ms to 2.80 ms" in text
-    assert "none could be read" in text
-    assert "fc[x]" in text
-
-
 WIDTHS = pytest.mark.parametrize("width", [100, 80, 60])
 
 
@@ -224,10 +201,3 @@ def test_dense_sizes_and_sweeps_at_any_width(small, points, width):
     assert "4,096" in shown(inspection_table(inspect(small)), width)
     text = shown(sweep_table(points), width)
     assert ("PEs 256" if width == 60 else " 256 ") in text
-
-
-@WIDTHS
-def test_measurement_at_any_width(measurement, width):
-    text = shown(measurement_table(measurement), width)
-    for word in ("flushed", "warm", "sparse CSR", "2.00 ms", "1.20 ms to 2.80 ms"):
-        assert word in text

@@ -1,18 +1,24 @@
 import csv
 import dataclasses
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from accelsim.baseline.measured_cpu import measure_cpu
+from accelsim.baseline.platform import TABLES as PLATFORMS
+from accelsim.baseline.platform import platform
 from accelsim.baseline.published import TABLES
 from accelsim.compression.artifact import save
 from accelsim.compression.compressor import compress
-from accelsim.errors import HardwareError, InputError, NetworkError
+from accelsim.errors import HardwareError, InputError, NetworkError, TechnologyError
+from accelsim.hardware.dram import dram, dram_names
 from accelsim.network.layers import Layer, Network
-from accelsim.study.compare import TOTAL, compare
+from accelsim.simulation.network import simulate
+from accelsim.study.compare import compare
+from accelsim.study.compared import TOTAL
 
 SRAM, COMPRESSED, DENSE = (
     "eie-64, weights in SRAM",
@@ -178,6 +184,96 @@ def test_progress_names_the_systems(tiny):
     assert {f"{SRAM}: one", f"{SRAM}: one on 64 PEs"} < set(told)
 
 
+# --- sources that disagree, other DRAM, models ---
+
+
+def test_energies_range_over_all_sources_of_sram_and_dram_energy(tiny, compared):
+    """Each end is a run of its own: simulated here once more, one source at a time."""
+    network = compress(tiny)
+    table = compared.table.set_index(["system", "layer"])
+    for system, fields, methods in (
+        (SRAM, {}, ["per_bit"]),
+        (COMPRESSED, {"weights_in": "dram"}, ["per_bit", "commands"]),
+    ):
+        energies = [
+            simulate(network, pes=PES, technology=name, dram_energy=method, **fields).rows
+            for name in ("45nm", "45nm-cacti", "45nm-horowitz")
+            for method in methods
+        ]
+        for index, layer in enumerate(("one", "two")):
+            values = [rows[index]["energy_pj"] / 1e6 / 3 for rows in energies]
+            row = table.loc[(system, layer)]
+            assert len(set(values)) == len(values)
+            assert row["energy_low_uj"] == pytest.approx(min(values))
+            assert row["energy_high_uj"] == pytest.approx(max(values))
+            assert row["energy_uj"] == pytest.approx(values[0])
+        for end in ("low", "high"):
+            both = [table.loc[(system, layer)][f"energy_{end}_uj"] for layer in ("one", "two")]
+            assert table.loc[(system, TOTAL)][f"energy_{end}_uj"] == pytest.approx(sum(both))
+
+
+def test_the_machine_stands_on_every_dram_whose_energy_is_known(compared):
+    kinds = {dram(name).file.stem for name in dram_names() if dram(name).energy is not None}
+    kinds |= {"lpddr3"}  # by its commands alone
+    systems = set(compared.table["system"])
+    for name in dram_names():
+        system = f"eie-64, compressed weights from {name.upper()}"
+        assert (system in systems) == (name in kinds), name
+
+
+def test_drams_and_platforms_can_be_chosen(tiny):
+    network = compress(tiny)
+    chosen = compare(network, measure=False, drams=["hbm2"], platforms=["titan-x"])
+    assert list(dict.fromkeys(chosen.table["system"])) == [
+        SRAM,
+        COMPRESSED,
+        DENSE,
+        "eie-64, compressed weights from HBM2",
+        "Titan X, dense (model)",
+        "Titan X, sparse (model)",
+    ]
+    with pytest.raises(TechnologyError, match="dram 'hbm9': no such kind"):
+        compare(network, measure=False, drams=["hbm9"])
+    with pytest.raises(InputError, match="platform 'titan'"):
+        compare(network, measure=False, platforms=["titan"])
+
+
+def test_models_say_how_far_off_they_may_be(compared):
+    table = compared.table.set_index(["system", "layer"])
+    row = table.loc[("Titan X, dense (model)", "one")]
+    factor = platform("titan-x").dense.error.batch_1_factor
+    assert row["latency_low_us"] == pytest.approx(row["latency_us"] / factor)
+    assert row["latency_high_us"] == pytest.approx(row["latency_us"] * factor)
+    assert math.isnan(table.loc[("H200 SXM, dense (model)", "one")]["latency_low_us"])
+
+
+def test_a_platform_that_is_too_small_is_named_and_left_out(tiny, tmp_path):
+    text = (PLATFORMS / "tegra-k1.toml").read_text(encoding="utf-8")
+    small = tmp_path / "small.toml"
+    small.write_text(
+        re.sub(r"capacity_gbyte = .*", "capacity_gbyte = 1e-6", text), encoding="utf-8"
+    )
+    chosen = compare(compress(tiny), measure=False, platforms=[str(small)])
+    assert set(chosen.table["kind"]) == {"simulated"}
+    assert any("do not fit" in note for note in chosen.notes)
+
+
+def test_published_platforms_are_not_modelled_again(alexnet):
+    models = alexnet.table[alexnet.table["kind"] == "estimate"]["system"]
+    assert not models.str.contains("i7-5930K|Titan X|Tegra K1").any()
+    assert models.str.contains("H200").any()
+
+
+def test_powers_of_two_tables_make_a_range(alexnet):
+    """Table 9 of Deep Compression: 83.5 W for AlexNet FC6, dense, on the CPU; Table V of EIE: 73 W."""
+    table = alexnet.table.set_index(["system", "layer"])
+    row = table.loc[("CPU (Core i7-5930K), dense", "Alex-6")]
+    assert row["latency_us"] == 7516.2
+    assert row["energy_uj"] == pytest.approx(7516.2 * 83.5)
+    assert row["energy_high_uj"] == pytest.approx(7516.2 * 83.5)
+    assert row["energy_low_uj"] == pytest.approx(7516.2 * 73)
+
+
 # --- published numbers ---
 
 
@@ -221,7 +317,7 @@ def test_a_network_that_nobody_published_has_no_such_rows(compared):
     assert list(compared.table_iv.columns) == [
         "layer", "published_us", "ours_us", "difference_pct", "note",
     ]  # fmt: skip
-    assert set(compared.table["kind"]) == {"simulated"}
+    assert set(compared.table["kind"]) == {"simulated", "estimate"}
 
 
 # --- measurements ---
