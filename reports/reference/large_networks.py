@@ -8,7 +8,7 @@ reference`. Real data come from the folder in ACCELSIM_DATA, by default ../share
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import drawn_weights
 import large_networks_page as page
@@ -21,102 +21,45 @@ from accelsim.compression.layer import CompressedLayer, CompressedNetwork
 from accelsim.compression.sizes import NetworkSizes
 from accelsim.network.draw import draw_sparse_weights
 from accelsim.network.layers import Network
+from accelsim.study.reproduce.deep_compression_published import (
+    PAPER_NETWORKS,
+    PaperNetwork,
+    published_entries_pct,
+    published_layers,
+    published_networks,
+    size_bytes,
+)
+from accelsim.study.reproduce.deep_compression_sizes import beside_published, drawn, layer_sizes
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DATA = Path(os.environ.get("ACCELSIM_DATA") or ROOT.parent / "shared" / "data")
 FOLDER = HERE / "deep_compression"
-# Bits of a codebook index in convolutions and in fully connected layers, as published.
-CODE_BITS = {"fc6": 5, "fc7": 5, "fc8": 5, "*": 8}
 K_MEANS_STEPS = (10, 30, 100, 300, 1000, 3000)
 SEED = 0
 MEGABYTE_BITS = 8e6  # the paper's MB: its dense networks are 4 bytes a weight
-# What both have of each layer.
-MEASURES = (
-    "kept_pct",
-    "weight_bits_pq",
-    "weight_bits_pqh",
-    "index_bits_pq",
-    "index_bits_pqh",
-    "entries_pct",
-    "rate_pq_pct",
-    "rate_pqh_pct",
-)
+# The paper's networks whose weights are drawn.
+NETWORKS = tuple(network for network in PAPER_NETWORKS if not network.is_trained)
+Made = Mapping[PaperNetwork, CompressedNetwork]
 
 
-class Published(NamedTuple):
-    """A network's name here and in the paper's tables, and the bits of a run there."""
-
-    name: str
-    title: str
-    index_bits: int
-
-
-NETWORKS = (Published("alexnet", "AlexNet", 4), Published("vgg16", "VGG-16", 5))
-Made = Mapping[Published, CompressedNetwork]
-
-
-def compressed(network: Published, **fields: Any) -> CompressedNetwork:
+def compressed(network: PaperNetwork, **fields: Any) -> CompressedNetwork:
     """The network, drawn from a seed, with the paper's widths of codes and runs."""
-    recipe = {"code_bits": CODE_BITS, "index_bits": network.index_bits, "seed": SEED}
-    return accelsim.compress(network.name, **(recipe | fields))
+    return drawn(network, SEED, **fields)
 
 
-def published_layers(network: Published) -> pd.DataFrame:
-    """Rows of Table 4 or 5 by layer, with entries_pct: stored entries per 100 weights.
-
-    These are not printed; they follow from the rate before Huffman coding, less the codebook: bits
-    per weight over bits per entry.
-    """
-    table = pd.read_csv(FOLDER / "published_layers.csv")
-    table = table[table["network"] == network.title].set_index("layer")
-    n_weights = _weights(network)
-    n_weights["Total"] = n_weights.sum()
-    codebook = 32.0 * 2 ** table["weight_bits_pq"]
-    codebook["Total"] = codebook.drop("Total").sum()
-    bits = 0.32 * table["rate_pq_pct"] * n_weights - codebook
-    entries = bits / (table["weight_bits_pq"] + table["index_bits_pq"])
-    return table.assign(entries_pct=100 * entries / n_weights)
-
-
-def _weights(network: Published) -> pd.Series:
-    return pd.Series({layer.name: layer.n_weights for layer in _shapes(network).layers})
-
-
-def _shapes(network: Published) -> Network:
+def _shapes(network: PaperNetwork) -> Network:
     loaded = accelsim.load(network.name)
     assert isinstance(loaded, Network)
     return loaded
 
 
-def layer_table(network: Published, made: CompressedNetwork) -> pd.DataFrame:
+def layer_table(network: PaperNetwork, made: CompressedNetwork) -> pd.DataFrame:
     """Our sizes of every layer and of all together beside the published ones."""
-    theirs = published_layers(network)
-    ours = pd.DataFrame({layer.name: layer.sizes.as_row() for layer in made.layers}).T
-    ours.loc["Total"] = _total(ours)
-    ours["entries_pct"] = 100 * ours["n_entries"] / ours["n_weights"]
-    columns: dict[str, Any] = {
-        "network": network.name,
-        "layer": ours.index,
-        "n_weights": ours["n_weights"].astype(int),
-    }
-    for name in MEASURES:
-        columns[f"published_{name}"] = theirs[name].round(2)
-        columns[name] = ours[name].astype(float).round(2)
-    difference = 100 * (ours["rate_pqh_pct"].astype(float) / theirs["rate_pqh_pct"] - 1)
-    return pd.DataFrame(columns | {"difference_pct": difference.round(1) + 0.0})
-
-
-def _total(layers: pd.DataFrame) -> pd.Series:
-    """The row of the whole network: means over weights, or over entries."""
-    total = layers.sum()
-    for name in ("kept_pct", "rate_pq_pct", "rate_pqh_pct"):
-        total[name] = (layers[name] * layers["n_weights"]).sum() / total["n_weights"]
-    for what, coded in (("weight", "weights_bits"), ("index", "indices_bits")):
-        fixed = (layers[f"{what}_bits_pq"] * layers["n_entries"]).sum()
-        total[f"{what}_bits_pq"] = fixed / total["n_entries"]
-        total[f"{what}_bits_pqh"] = total[coded] / total["n_entries"]
-    return total
+    table = beside_published(network, layer_sizes(accelsim.inspect(made)))
+    places = dict.fromkeys(table.select_dtypes("number").columns, 2) | {"difference_pct": 1}
+    rounded = table.round(places)
+    return rounded.assign(difference_pct=rounded["difference_pct"] + 0.0)  # no -0.0
 
 
 def total_table(made: Made) -> pd.DataFrame:
@@ -126,16 +69,16 @@ def total_table(made: Made) -> pd.DataFrame:
     biases among it; fit_mb: the same with runs of the width that suits each layer.
     """
     rows = []
-    theirs = pd.read_csv(FOLDER / "published_networks.csv").set_index("network")
+    theirs = published_networks()
     for network, ours in made.items():
         row = theirs.loc[network.title]
         sizes, fit = (NetworkSizes.of(x) for x in (ours, compressed(network, index_bits="fit")))
         rows.append(
             {
                 "network": network.name,
-                "published_dense_mb": _published_mb(row["size_reference"]),
+                "published_dense_mb": size_bytes(row["size_reference"]) / 1e6,
                 "dense_mb": _mb(sizes.total("dense_weight_bits")),
-                "published_mb": _published_mb(row["size_compressed"]),
+                "published_mb": size_bytes(row["size_compressed"]) / 1e6,
                 "paper_mb": _mb(sizes.total("paper_bits")),
                 "everything_mb": _mb(sizes.total("total_bits")),
                 "fit_mb": _mb(fit.total("total_bits")),
@@ -146,13 +89,6 @@ def total_table(made: Made) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def _published_mb(size: str) -> float:
-    """A size of Table 1, as in "6.9 MB"."""
-    value, unit = size.split()
-    assert unit == "MB"
-    return float(value)
 
 
 def _mb(bits: int) -> float:
@@ -190,15 +126,21 @@ def steps_table() -> pd.DataFrame:
     """Sizes and errors, if k-means stops after some steps; the paper's sizes in the first row."""
     rows = []
     for network in NETWORKS:
-        theirs = published_layers(network).drop("Total")
-        entries = theirs["entries_pct"] * _weights(network)
-        about = _by_kind(theirs["weight_bits_pqh"] * entries, entries)
-        rows.append({"network": network.name, "steps": "paper"} | about)
+        rows.append(published_steps_row(network))
         rows += [steps_row(network, steps) for steps in K_MEANS_STEPS]
     return pd.DataFrame(rows)
 
 
-def steps_row(network: Published, steps: int) -> dict[str, Any]:
+def published_steps_row(network: PaperNetwork) -> dict[str, Any]:
+    """The bits of the paper's codes, as `steps_row` has ours."""
+    weights = pd.Series({layer.name: layer.n_weights for layer in _shapes(network).layers})
+    theirs = published_layers(network.title)
+    entries = published_entries_pct(theirs, weights) * weights
+    bits = _by_kind(theirs["weight_bits_pqh"] * entries, entries)
+    return {"network": network.name, "steps": "paper"} | bits
+
+
+def steps_row(network: PaperNetwork, steps: int) -> dict[str, Any]:
     """What stopping k-means early makes of a network.
 
     *_bits: of a code, Huffman-coded, mean over entries; paper_mb: as the paper counts; error_pct: root

@@ -7,30 +7,28 @@ reference`; the artifacts themselves are made by models/train.py.
 
 import math
 from pathlib import Path
-from typing import Any
 
 import large_networks_page as page
 import pandas as pd
 
 import accelsim
+from accelsim.study.reproduce.deep_compression_published import (
+    MEASURES,
+    PAPER_NETWORKS,
+    TOTAL,
+    published_layers,
+    published_networks,
+)
+from accelsim.study.reproduce.deep_compression_sizes import layer_sizes
 
 HERE = Path(__file__).parent
 MODELS = HERE.parents[1] / "models"
 FOLDER = HERE / "deep_compression"
 PAGE = HERE / "deep_compression_trained.md"
 TEMPLATE = PAGE.with_suffix(".in.md")
-NETWORKS = {"lenet-300-100": "LeNet-300-100", "lenet-5": "LeNet-5"}
+NETWORKS = {each.name: each.title for each in PAPER_NETWORKS if each.is_trained}
 SEEDS = (0, 1, 2)
 CHARACTER_MODELS = ("char-lstm", "char-gru")
-MEASURES = (
-    "kept_pct",
-    "weight_bits_pq",
-    "weight_bits_pqh",
-    "index_bits_pq",
-    "index_bits_pqh",
-    "rate_pq_pct",
-    "rate_pqh_pct",
-)
 RUNS = {
     "network": "{network}",
     "seed": "{seed}",
@@ -114,31 +112,17 @@ def inspected() -> tuple[pd.DataFrame, pd.DataFrame]:
                 "header_bytes": found.header_bytes,
             }
         )
-        layers += [{"network": network, "seed": seed, **layer} for layer in found.layers]
-        layers.append({"network": network, "seed": seed, **_total(found.layers)})
-    return pd.DataFrame(runs), pd.DataFrame(layers)
-
-
-def _total(layers: list[dict[str, Any]]) -> dict[str, Any]:
-    """All layers as one, in the columns of the paper's tables."""
-    frame = pd.DataFrame(layers)
-    entries, weights = frame["n_entries"].sum(), frame["n_weights"].sum()
-    total: dict[str, Any] = {"layer": "Total", "n_weights": weights}
-    total["kept_pct"] = (frame["kept_pct"] * frame["n_weights"]).sum() / weights
-    for measure in MEASURES[1:5]:
-        total[measure] = (frame[measure] * frame["n_entries"]).sum() / entries
-    for measure in MEASURES[5:]:
-        total[measure] = (frame[measure] * frame["n_weights"]).sum() / weights
-    return total
+        layers.append(layer_sizes(found).reset_index().assign(network=network, seed=seed))
+    return pd.DataFrame(runs), pd.concat(layers)
 
 
 def compared_layers(layers: pd.DataFrame) -> pd.DataFrame:
     """Means and standard deviations over the seeds, beside the published rows."""
-    published = pd.read_csv(FOLDER / "published_layers.csv")
     grouped = layers.groupby(["network", "layer"], sort=False)
     mean = grouped[["n_weights", *MEASURES]].mean()
     spread = grouped[list(MEASURES)].std().add_suffix("_std")
     ours = mean.join(spread).reset_index()
+    published = pd.concat(published_layers(title).reset_index() for title in NETWORKS.values())
     renamed = published.rename(columns={m: f"published_{m}" for m in MEASURES})
     joined = ours.merge(renamed, on=["network", "layer"], validate="one_to_one")
     assert len(joined) == len(ours)
@@ -148,7 +132,7 @@ def compared_layers(layers: pd.DataFrame) -> pd.DataFrame:
 
 def compared_networks(runs: pd.DataFrame) -> pd.DataFrame:
     """Means and standard deviations over the seeds, beside the published row."""
-    published = pd.read_csv(FOLDER / "published_networks.csv").set_index("network")
+    published = published_networks()
     measures = [c for c in runs.columns if c not in ("network", "seed")]
     grouped = runs.groupby("network", sort=False)[measures]
     ours = grouped.mean().join(grouped.std().add_suffix("_std"))
@@ -175,7 +159,7 @@ def characters() -> pd.DataFrame:
             {
                 "network": name,
                 "n_weights": sum(layer["n_weights"] for layer in found.layers),
-                "kept_pct": _total(found.layers)["kept_pct"],
+                "kept_pct": layer_sizes(found)["kept_pct"][TOTAL],
                 "dense_bits_per_character": dense,
                 "compressed_bits_per_character": small,
                 "difference_pct": 100 * (small / dense - 1),

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from exact.layers import data_dir
 
+from accelsim.baseline.published import TABLES
 from accelsim.compression.artifact import save
 from accelsim.compression.loading import load
 
@@ -70,6 +71,8 @@ def test_a_k_means_that_stops_early(study, committed):
     alexnet, steps = study.NETWORKS[0], study.K_MEANS_STEPS[0]
     one = rows[(rows["network"] == alexnet.name) & (rows["steps"] == str(steps))]
     check(one, pd.DataFrame([study.steps_row(alexnet, steps)]), "large_steps")
+    paper = rows[rows["steps"] == "paper"].dropna(axis="columns")
+    check(paper, pd.DataFrame(map(study.published_steps_row, study.NETWORKS)), "large_steps")
     assert rows["steps"].tolist() == 2 * ["paper", *map(str, study.K_MEANS_STEPS)]
 
 
@@ -106,7 +109,7 @@ def test_networks_survive_their_files(made, tmp_path):
 
 def test_the_published_table_agrees_with_itself():
     """Rates follow from the bits per entry, but for what is rounded; so our columns mean the same."""
-    rows = pd.read_csv(FOLDER / "published_layers.csv")
+    rows = pd.read_csv(TABLES / "deep_compression_layers.csv")
     rows = rows[~rows["layer"].str.contains("conv1|Total") & (rows["n_weights_rounded"] > 20_000)]
     entries = rows["rate_pq_pct"] / (rows["weight_bits_pq"] + rows["index_bits_pq"])
     rate = entries * (rows["weight_bits_pqh"] + rows["index_bits_pqh"])

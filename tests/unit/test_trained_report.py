@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from exact.layers import REPOSITORY
 
+from accelsim.baseline.published import TABLES
+
 REPORTS = REPOSITORY / "reports" / "reference"
 FOLDER = REPORTS / "deep_compression"
 
@@ -44,7 +46,7 @@ def test_the_readme_quotes_the_ratios_of_the_page():
 
 
 def test_published_rows_stand_beside_ours():
-    published = pd.read_csv(FOLDER / "published_layers.csv").set_index(["network", "layer"])
+    published = pd.read_csv(TABLES / "deep_compression_layers.csv").set_index(["network", "layer"])
     ours = committed("lenet_layers").set_index(["network", "layer"])
     assert len(ours) == 4 + 5
     for place, row in ours.iterrows():

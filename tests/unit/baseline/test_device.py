@@ -1,14 +1,20 @@
 import pytest
 
 from accelsim.baseline.device import (
+    Gpu,
     busy_s,
     cpu_model,
     flush_bytes,
+    gpu_names,
+    is_this_computer,
     last_level_cache_bytes,
     this_device,
 )
 
 MIB = 2**20
+H200 = Gpu(
+    name="NVIDIA H200", memory_bytes=150 * 10**9, cache_bytes=60 * MIB, driver=None, cuda="13.0"
+)
 
 
 @pytest.fixture
@@ -68,6 +74,42 @@ def test_cpu_model(tmp_path):
     cpuinfo.write_text("processor\t: 0\nmodel name\t: A CPU: B\n\nmodel name\t: other\n")
     assert cpu_model(cpuinfo) == "A CPU: B"
     assert cpu_model(tmp_path / "none")
+
+
+def test_a_name_without_a_number_gets_family_and_model(tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    lines = ["cpu family\t: 25", "model\t\t: 1", "model name\t: AMD EPYC"]
+    cpuinfo.write_text("\n".join(lines))
+    assert cpu_model(cpuinfo) == "AMD EPYC family 25 model 1"
+    cpuinfo.write_text("\n".join([*lines[:2], "model name\t: AMD EPYC 7763"]))
+    assert cpu_model(cpuinfo) == "AMD EPYC 7763"
+    cpuinfo.write_text(lines[2])
+    assert cpu_model(cpuinfo) == "AMD EPYC"
+
+
+def test_gpus_that_the_driver_names(tmp_path):
+    for folder, name in (("0000:01:00.0", "NVIDIA H200"), ("0000:02:00.0", "NVIDIA L4")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "information").write_text(f"Model: \t\t {name}\nIRQ:   \t\t 9\n")
+    assert gpu_names(tmp_path) == ("NVIDIA H200", "NVIDIA L4")
+    assert gpu_names(tmp_path / "none") == ()
+
+
+@pytest.mark.parametrize(
+    "other", [{"cpu": "another CPU"}, {"cpus": 1000}, {"cache_bytes": 12345}, {"gpu": H200}]
+)
+def test_another_computer(other):
+    device = this_device()
+    assert is_this_computer(device)
+    assert not is_this_computer(device.model_copy(update=other))
+
+
+def test_this_computers_own_gpu(monkeypatch):
+    monkeypatch.setattr("accelsim.baseline.device.gpu_names", lambda: ("NVIDIA H200",))
+    device = this_device().model_copy(update={"gpu": H200})
+    assert is_this_computer(device)
+    assert device.name == "NVIDIA H200"
+    assert this_device().name == cpu_model()
 
 
 def test_this_device(monkeypatch):

@@ -1,6 +1,6 @@
 import pytest
 
-from accelsim.baseline.rapl import package_counters, read_all_uj, used_uj
+from accelsim.baseline.rapl import package_counters, rapl_meter, read_all_uj, used_uj
 
 
 @pytest.fixture
@@ -32,6 +32,19 @@ def test_energy_between_readings(add_zone, tmp_path):
     before = read_all_uj(counters)
     (zone / "energy_uj").write_text("350\n")
     assert used_uj(counters, before, read_all_uj(counters)) == 250
+
+
+def test_a_meter(add_zone, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "accelsim.baseline.rapl.package_counters", lambda: package_counters(tmp_path)
+    )
+    assert rapl_meter() is None
+    zone = add_zone("intel-rapl:0", energy_uj="100")
+    meter = rapl_meter()
+    assert "intel-rapl:0" in meter.source
+    meter.start()
+    (zone / "energy_uj").write_text("350\n")
+    assert meter.stop_uj() == 250
 
 
 def test_a_counter_starts_over(add_zone, tmp_path):
