@@ -35,7 +35,8 @@ bench: $(VENV)/.installed-$(EXTRAS)
 
 # The committed tables and figures under reports/reference.
 reference: $(VENV)/.installed
-	$(BIN)/python reports/reference/make.py
+	$(BIN)/accelsim reproduce eie --out reports/reference/eie
+	$(BIN)/accelsim reproduce deep-compression --out reports/reference/deep_compression
 	$(BIN)/python reports/reference/decoders.py
 	$(BIN)/python reports/reference/large_networks.py
 	$(BIN)/python reports/reference/trained_networks.py

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ from accelsim.provenance import software_versions
 SYSFS_CPUS = Path("/sys/devices/system/cpu")
 PROC_STAT = Path("/proc/stat")
 CPUINFO = Path("/proc/cpuinfo")
+NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
 ASSUMED_CACHE_BYTES = 64 * 2**20
 LEAST_FLUSH_BYTES = 64_000_000
 # Caches do not evict strictly the oldest. On a Zen 5 EPYC with 32 MiB, a layer of 16 MB takes 445
@@ -24,6 +26,22 @@ _THREAD_LIMITS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
 
+class Gpu(BaseModel):
+    """A GPU as torch and its driver describe it.
+
+    cache_bytes: its level-2 cache, shared by all multiprocessors
+    driver: version of the kernel driver, None where nothing tells
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    memory_bytes: int = Field(ge=1)
+    cache_bytes: int = Field(ge=1)
+    driver: str | None
+    cuda: str
+
+
 class Device(BaseModel):
     """A computer and its state when a measurement began.
 
@@ -32,6 +50,7 @@ class Device(BaseModel):
     cache_assumed: whether the system did not tell, so that cache_bytes is a guess on the high side
     thread_limits: environment variables that limit the threads of BLAS, as they were set
     load_average: runnable processes over 1, 5 and 15 minutes before the measurement
+    gpu: the GPU that ran the products; None if the CPU did
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,12 +64,17 @@ class Device(BaseModel):
     system: str
     software: dict[str, str]
     load_average: tuple[float, float, float]
+    gpu: Gpu | None = None
+
+    @property
+    def name(self) -> str:
+        """What ran the products."""
+        return self.gpu.name if self.gpu else self.cpu
 
     @property
     def threads(self) -> str:
         """What bounds the threads of BLAS, in words."""
-        limits = ", ".join(f"{name}={value}" for name, value in self.thread_limits.items())
-        return limits or f"BLAS may use {self.cpus} CPUs"
+        return _threads_text(self.thread_limits, self.cpus)
 
 
 def this_device() -> Device:
@@ -62,12 +86,27 @@ def this_device() -> Device:
         cpus=len(cpus),
         cache_bytes=cache_bytes or ASSUMED_CACHE_BYTES,
         cache_assumed=cache_bytes is None,
-        blas=_blas_name(),
-        thread_limits={name: os.environ[name] for name in _THREAD_LIMITS if name in os.environ},
+        blas=blas_name(),
+        thread_limits=_thread_limits(),
         system=platform.platform(),
         software=software_versions() | {"scipy": version("scipy")},
         load_average=os.getloadavg(),
     )
+
+
+def is_this_computer(device: Device) -> bool:
+    """Whether this computer has that CPU, caches and GPU: the same one, or one just like it."""
+    cpus = usable_cpus()
+    cache_bytes = last_level_cache_bytes(cpus) or ASSUMED_CACHE_BYTES
+    own = (cpu_model(), len(cpus), cache_bytes)
+    same_cpu = (device.cpu, device.cpus, device.cache_bytes) == own
+    return same_cpu and (device.gpu is None or device.gpu.name in gpu_names())
+
+
+def gpu_names(root: Path = NVIDIA_GPUS) -> tuple[str, ...]:
+    """List the NVIDIA GPUs that the kernel driver runs, without loading any library."""
+    files = sorted(root.glob("*/information"))
+    return tuple(name for file in files if (name := _field(file, "Model")))
 
 
 def usable_cpus() -> tuple[int, ...]:
@@ -78,16 +117,17 @@ def usable_cpus() -> tuple[int, ...]:
 
 
 def cpu_model(cpuinfo: Path = CPUINFO) -> str:
-    """Read the CPU's name as the kernel prints it; else what Python knows of it."""
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        field, _, value = line.partition(":")
-        if field.strip() == "model name":
-            return value.strip()
-    return platform.processor() or platform.machine() or "unknown CPU"
+    """Read the CPU's name as the kernel prints it; else what Python knows of it.
+
+    A name without a number, as virtual machines give, says little: family and model are added.
+    """
+    name = _field(cpuinfo, "model name")
+    if name is None:
+        return platform.processor() or platform.machine() or "unknown CPU"
+    family, model = _field(cpuinfo, "cpu family"), _field(cpuinfo, "model")
+    if re.search(r"\d", name) or not (family and model):
+        return name
+    return f"{name} family {family} model {model}"
 
 
 def last_level_cache_bytes(cpus: Iterable[int], root: Path = SYSFS_CPUS) -> int | None:
@@ -125,6 +165,25 @@ def busy_s(stat: Path = PROC_STAT) -> float | None:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def _thread_limits() -> dict[str, str]:
+    return {name: os.environ[name] for name in _THREAD_LIMITS if name in os.environ}
+
+
+def _threads_text(limits: dict[str, str], cpus: int) -> str:
+    texts = [f"{name}={value}" for name, value in limits.items()]
+    return ", ".join(texts) or f"BLAS may use {cpus} CPUs"
+
+
+def _field(file: Path, name: str) -> str | None:
+    """Read the first `name: value` of a file of such lines; None if there is none."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    fields = (line.partition(":") for line in lines)
+    return next((value.strip() for key, _, value in fields if key.strip() == name), None)
+
+
 def _text(file: Path) -> str:
     return file.read_text(encoding="ascii").strip()
 
@@ -135,7 +194,13 @@ def _size_bytes(text: str) -> int:
     return int(text.rstrip("KMG")) * unit
 
 
-def _blas_name() -> str:
+def blas_threads() -> str:
+    """Say what bounds the threads of BLAS in this process."""
+    return _threads_text(_thread_limits(), len(usable_cpus()))
+
+
+def blas_name() -> str:
+    """Name the BLAS that NumPy was built with, and its version."""
     build = np.show_config("dicts")
     blas = build["Build Dependencies"]["blas"]
     return f"{blas['name']} {blas['version']}"

@@ -47,3 +47,27 @@ def used_uj(counters: Sequence[Counter], before: Sequence[int], after: Sequence[
         (end - start) % (counter.range_uj + 1)
         for counter, start, end in zip(counters, before, after, strict=True)
     )
+
+
+class RaplMeter:
+    """Energy of all CPU packages between `start` and `stop_uj`, idle power included."""
+
+    def __init__(self, counters: Sequence[Counter]) -> None:
+        self._counters = counters
+        self._before: list[int] = []
+        names = ", ".join(counter.zone.name for counter in counters)
+        self.source = f"RAPL counters of the CPU package ({names})"
+
+    def start(self) -> None:
+        """Read the counters."""
+        self._before = read_all_uj(self._counters)
+
+    def stop_uj(self) -> float:
+        """Return the energy used since `start`."""
+        return used_uj(self._counters, self._before, read_all_uj(self._counters))
+
+
+def rapl_meter() -> RaplMeter | None:
+    """Return a meter of this computer's CPU packages; None where they cannot be read."""
+    counters = package_counters()
+    return RaplMeter(counters) if counters else None

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 from accelsim.compression.layer import CompressedNetwork
 from accelsim.errors import CapacityError
 from accelsim.hardware.accelerator import MOST_PES, Accelerator
-from accelsim.hardware.decoders import DecodedLayer, decoder_of
 from accelsim.hardware.chip import Chip, chip
+from accelsim.hardware.decoders import DecodedLayer, decoder_of
 from accelsim.hardware.energy import check_dram, layer_energy
 from accelsim.hardware.interleave import InterleavedLayer, interleave
 from accelsim.hardware.memory import (

@@ -1,10 +1,11 @@
 """`accelsim.measure`: the same network timed on real hardware, here and now."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from accelsim.baseline.measured_cpu import Measurement, measure_cpu
+from accelsim.baseline.measured_gpu import check_gpu, measure_gpu
 from accelsim.compression.layer import CompressedNetwork
 from accelsim.errors import InputError
 from accelsim.hardware.accelerator import accelerator
@@ -15,25 +16,33 @@ from accelsim.simulation.network import open_session
 
 def measure(
     network: "str | Path | Network | CompressedNetwork",
-    target: Literal["cpu"] = "cpu",
+    target: Literal["cpu", "gpu"] = "cpu",
     activations: ActivationsLike = None,
     *,
+    batches: Sequence[int] = (1, 64),
     repetitions: int = 30,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> Measurement:
-    """Time every layer on this computer: dense BLAS and SciPy CSR, batch 1, caches flushed and warm.
+    """Time every layer on this computer, with caches flushed and warm: see docs/measuring.md.
 
+    cpu: dense BLAS, SciPy CSR, our codebook kernel, and torch dense and CSR where it is installed
+    gpu: torch dense and CSR; raises InputError without torch or without a GPU
     A network that is not compressed yet is compressed first, with the default recipe, as in `simulate`.
 
     Raises InputError or one of its kinds.
     """
-    if target != "cpu":
-        raise InputError(f"measure: target '{target}' is not known: use cpu")
+    if target not in ("cpu", "gpu"):
+        raise InputError(f"measure: target '{target}' is not known: use cpu or gpu")
+    if target == "gpu":
+        check_gpu()
     session = open_session(network, activations, accelerator(), seed=seed)
-    return measure_cpu(
-        session.network,
-        activations=session.inputs.given,
-        repetitions=repetitions,
-        progress=progress,
-    )
+    options: dict[str, Any] = {
+        "activations": session.inputs.given,
+        "batches": batches,
+        "repetitions": repetitions,
+        "progress": progress,
+    }
+    if target == "gpu":
+        return measure_gpu(session.network, **options)
+    return measure_cpu(session.network, with_torch=True, **options)

@@ -55,6 +55,7 @@ def machines(case: Case) -> list[tuple[str, dict[str, Any]]]:
         "placement": placements(),
         "variant": variants(case.joint_length),
         "streaming": streaming(),
+        "sources": sources(case.joint_length),
     }
     return [(part, fields) for part, several in parts.items() for fields in several]
 
@@ -95,6 +96,21 @@ def streaming() -> list[dict[str, Any]]:
     ]
 
 
+def sources(joint_length: int) -> list[dict[str, Any]]:
+    """What the conclusions rest on, in every technology of the same node: sources disagree on SRAM."""
+    joint = {"huffman_alphabet": "joint", "max_code_length": joint_length}
+    row_aligned: dict[str, Any] = {"decoder": "fixed", "column_alignment": "row"}
+    several = [
+        row_aligned,
+        huffman("pair"),
+        huffman("pair", column_alignment="byte"),
+        huffman("two_level", **joint),
+        huffman("pair", weights_in="dram", decoder_placement="load", shared_by=4),
+    ]
+    names = decoders_page.TECHNOLOGIES
+    return [fields | {"technology": name} for name, fields in product(names, several)]
+
+
 def huffman(design: str, **fields: Any) -> dict[str, Any]:
     """Fields of a machine with Huffman streams."""
     return {"decoder": "huffman", "decoder_design": design, **fields}
@@ -106,17 +122,21 @@ def table(cases: Iterable[Case] = NETWORKS) -> pd.DataFrame:
 
 
 def runs(case: Case, several: list[tuple[str, dict[str, Any]]]) -> pd.DataFrame:
-    """A row per machine; ratios are to fixed entries without alignment, from the same memory."""
+    """A row per machine; ratios are to fixed entries of the same technology and memory."""
     needed = {"overflow": "grow", "weight_sram_bytes": 1, "pointer_sram_bytes": 1}
     base = accelerator("eie-64", **needed, **case.fields)
     session = open_session(case.path, None, base)
-    fixed = {memory: run(session, base.replace(weights_in=memory)) for memory in ("sram", "dram")}
+    fixed = {
+        (name, memory): run(session, base.replace(technology=name, weights_in=memory))
+        for name, memory in product(decoders_page.TECHNOLOGIES, ("sram", "dram"))
+    }
     rows = []
     for part, fields in several:
         machine = base.replace(**fields)
         about = {"network": case.name, "part": part} | described(machine)
         about["table_bits"] = table_bits(session, machine)
-        rows.append(about | measured(run(session, machine), fixed[machine.weights_in]))
+        same = fixed[machine.technology, machine.weights_in]
+        rows.append(about | measured(run(session, machine), same))
     return pd.DataFrame(rows)
 
 
@@ -145,6 +165,7 @@ def described(machine: Accelerator) -> dict[str, Any]:
     design = machine.decoder_design if streams else ""
     window = design == "multi_symbol"
     return {
+        "technology": machine.technology,
         "weights_in": machine.weights_in,
         "decoder": machine.decoder,
         "placement": machine.decoder_placement if streams else "",

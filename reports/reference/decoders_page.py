@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 FC8 = "AlexNet FC8"
+# The first one is the default.
+TECHNOLOGIES = ("45nm", "45nm-cacti", "45nm-horowitz")
 PAGE = Path(__file__).parents[2] / "docs" / "decoders.md"
 SAVED = {"weight SRAM saved": "{saved_pct:.1f} %"}
 RATIOS = {
@@ -27,6 +29,7 @@ COLUMNS = {
     "streaming": {"from DRAM (KB)": "{dram_kb:,.0f}", "decoder busy (cycles)": "{load_cycles:,}"}
     | {"cycles": "{cycles:,}"}
     | {"energy": "{energy_ratio:.2f}×"},
+    "sources": {f"energy, `{name}`": f"{{{name}:.2f}}×" for name in TECHNOLOGIES},
 }
 
 
@@ -57,7 +60,17 @@ def tables(frame: pd.DataFrame) -> dict[str, str]:
         "variants": (frame.part == "variant") & fc8,
         "streaming": (frame.part == "streaming") & fc8,
     }
-    return {name: markdown(frame[rows], COLUMNS[name]) for name, rows in parts.items()}
+    rows = {name: frame[part] for name, part in parts.items()}
+    rows["sources"] = side_by_side(frame[frame.part == "sources"])
+    return {name: markdown(several, COLUMNS[name]) for name, several in rows.items()}
+
+
+def side_by_side(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per machine instead of one per technology; its energies in columns of their names."""
+    energy = {
+        name: rows[rows.technology == name]["energy_ratio"].to_numpy() for name in TECHNOLOGIES
+    }
+    return rows[rows.technology == TECHNOLOGIES[0]].assign(**energy)
 
 
 def filled(frame: pd.DataFrame) -> pd.DataFrame:
@@ -79,7 +92,7 @@ def markdown(frame: pd.DataFrame, columns: dict[str, str]) -> str:
 def machine_text(row: dict[str, Any]) -> str:
     """What sets a machine apart."""
     words = [f"`{row['design']}`" if row["design"] else "fixed entries"]
-    if row["part"] == "streaming" and row["design"]:
+    if row["weights_in"] == "dram" and row["design"]:
         words.append(f"one for {row['shared_by']:.0f} PEs" if row["shared_by"] else "in each PE")
     if row["alphabet"] == "joint":
         words.append(f"joint, words up to {row['max_code_length']:.0f} bits")
@@ -92,4 +105,6 @@ def machine_text(row: dict[str, Any]) -> str:
         words.append(f"{row['multipliers']} multipliers")
     if row["alignment"] != "bit":
         words.append(f"columns from any {row['alignment']}")
+    if row["part"] == "sources" and row["weights_in"] == "dram":
+        words.append("weights from DRAM")
     return ", ".join(words)

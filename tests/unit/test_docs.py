@@ -169,6 +169,49 @@ def test_the_page_on_compression_can_be_followed_word_for_word(tmp_path, monkeyp
     assert chained.provenance["training"]["test_compressed_error_pct"] < 10
 
 
+def test_dense_weights_on_squeezenet_take_what_the_pages_say():
+    """In EIE's memories dense weights take less energy, in memories made for the network more."""
+    data = data_dir()
+    if data is None:
+        pytest.skip("ACCELSIM_DATA not set and ../shared/data absent: no SqueezeNet")
+
+    def run(technology, decoder, **sizes):
+        return accelsim.simulate(
+            data / "squeezenet" / "compressed_SqueezeNet.net",
+            technology=technology,
+            decoder=decoder,
+            overflow="grow",
+            **sizes,
+        ).total
+
+    def less_pct(a, b):
+        return 100 * (1 - a["energy_pj"] / b["energy_pj"])
+
+    text, readme = (
+        " ".join((ROOT / page).read_text(encoding="utf-8").split())
+        for page in ("docs/machine.md", "README.md")
+    )
+    dense_less = re.search(
+        r"take (\d+) % more cycles but (\d+) % less energy .*? \((\d+) % less .*?, (\d+) % with",
+        text,
+    ).groups()
+    compressed_less = re.search(
+        r"compressed weights take (\d+) % less energy than dense ones \((\d+) and (\d+) %\)", text
+    ).groups()
+    assert f"{dense_less[1]} % less energy with dense weights (and {dense_less[0]} % more" in readme
+    assert f"it takes {compressed_less[0]} % less compressed" in readme
+    technologies = ("45nm", "45nm-cacti", "45nm-horowitz")
+    of_eie = [[run(name, decoder) for decoder in ("fixed", "dense")] for name in technologies]
+    fixed, dense = of_eie[0]
+    assert dense_less[0] == f"{100 * (dense['cycles'] / fixed['cycles'] - 1):.0f}"
+    assert dense_less[1:] == tuple(f"{less_pct(dense, fixed):.0f}" for fixed, dense in of_eie)
+    made = {"weight_sram_bytes": 1, "pointer_sram_bytes": 1}
+    made_for_it = [
+        less_pct(run(name, "fixed", **made), run(name, "dense", **made)) for name in technologies
+    ]
+    assert compressed_less == tuple(f"{pct:.0f}" for pct in made_for_it)
+
+
 def test_the_guide_names_every_column_of_the_layers():
     guide = (ROOT / "docs/guide.md").read_text(encoding="utf-8")
     columns = accelsim.simulate("lenet-300-100").layers.columns

@@ -57,6 +57,31 @@ def draw_table_iv(frame: "pd.DataFrame", path: Path) -> Path:
     return path
 
 
+def draw_pe(frame: "pd.DataFrame", path: Path) -> Path:
+    """Published and our rows of Table II; those that were fitted are pale."""
+    what = next(str(name) for name in frame if str(name).startswith("ours_"))[len("ours_") :]
+    quantity, unit = {"power_mw": ("Power", "mW"), "area_um2": ("Area", "µm²")}[what]
+    with style.picture(path, WIDTH, HEIGHT, f"{quantity} of one PE of EIE") as figure:
+        axes = figure.subplots()
+        at = _pairs(axes, frame, "row", f"published_{what}", f"ours_{what}")
+        axes.set_yscale("log")
+        axes.set_ylabel(unit)
+        axes.tick_params(axis="x", labelsize=8)
+        ours: Any = axes.containers[1]
+        for bar, fitted in zip(ours, frame["fitted"], strict=True):
+            bar.set_alpha(0.35 if fitted else 1.0)
+        for x, row in zip(at, frame.to_dict("records"), strict=True):
+            top = max(row[f"published_{what}"], row[f"ours_{what}"])
+            axes.annotate(
+                f"{row['difference_pct']:+.1f} %", (x, top), xytext=(0, 4),
+                textcoords="offset points", ha="center", fontsize=8,
+            )  # fmt: skip
+        axes.margins(y=0.12)
+        fitted_bar = Patch(**OURS, alpha=0.35, label="ours, fitted to this row")
+        style.legend_below(figure, [*_pair_handles(), fitted_bar])
+    return path
+
+
 def draw_theory(frame: "pd.DataFrame", path: Path) -> Path:
     """Theoretical time over operations ÷ throughput."""
     title = "Theoretical time over operations ÷ throughput"
@@ -250,6 +275,8 @@ def draw_figure_13(frame: "pd.DataFrame", path: Path) -> Path:
 
 FIGURES: dict[str, Draw] = {
     "table_iv": draw_table_iv,
+    "table_ii_power": draw_pe,
+    "table_ii_area": draw_pe,
     "theory": draw_theory,
     "cycles": draw_cycles,
     "unevenness": draw_unevenness,

@@ -47,6 +47,7 @@ def chapters(runs: Runs) -> list[Chapter]:
     return [
         _table_ii(bench.result, "power_mw", where),
         _table_ii(bench.result, "area_um2", where),
+        _components(bench.result),
         _factors(bench.result),
         _layers(runs),
         _sources(bench, runs),
@@ -61,15 +62,47 @@ def _table_ii(result: Result, what: What, where: str) -> Chapter:
         Compared(TABLE, row, UNITS[what], value, round(ours[row], DIGITS[what]), _role(row, what))
         for row, value in published.items()
     ]
-    parts = pd.DataFrame(pe_parts(result, what)).rename(columns={"value": f"ours_{what}"})
-    columns = ["module", "type", "component", "factor"]
-    data = parts.groupby(columns, sort=False, dropna=False, as_index=False).sum()
+    data = pd.DataFrame(
+        {
+            "row": number.row,
+            f"published_{what}": number.published,
+            f"ours_{what}": number.ours,
+            "difference_pct": number.difference_pct,
+            "fitted": number.row in FIT_ROWS[what],
+        }
+        for number in compared
+    )
     return Chapter(
         name=f"table_ii_{'power' if what == 'power_mw' else 'area'}",
         title=f"{TABLE}: {UNITS[what].split()[0]} of one PE",
         compared=tuple(compared),
         data=data,
         text=_table_text(compared, what, where),
+    )
+
+
+def _components(result: Result) -> Chapter:
+    """Every component by module and type."""
+    import pandas as pd
+
+    frames = [
+        pd.DataFrame(pe_parts(result, what))
+        .assign(what=what)
+        .groupby(["what", "module", "type", "component", "factor"], sort=False, dropna=False)
+        .sum()
+        .reset_index()
+        for what in FACTORS
+    ]
+    return Chapter(
+        name="table_ii_components",
+        title=f"{TABLE}: our components",
+        compared=(),
+        data=pd.concat(frames, ignore_index=True),
+        text=(
+            "Each component belongs to one module and to one type of cell; what all share is divided among "
+            "the modules by the bits of their registers, by their area, or by the area of their SRAMs. "
+            "`factor` is what it is proportional to, if that is fitted."
+        ),
     )
 
 
@@ -167,7 +200,12 @@ def _layers(runs: Runs) -> Chapter:
         title="Power of one PE, layer by layer",
         compared=tuple(
             Compared(
-                TABLE, "total", "power (mW)", published["total"], round(parts["total"], 3), name
+                TABLE,
+                f"total, on {name}",
+                "power (mW)",
+                published["total"],
+                round(parts["total"], 3),
+                "the paper prints one figure, and does not say of which layers",
             )
             for name, parts in power.items()
         ),

@@ -114,7 +114,7 @@ def gpu(monkeypatch):
 
 
 @pytest.mark.usefixtures("gpu")
-def test_the_gpu_is_described():
+def test_the_gpu_is_described(monkeypatch):
     assert measured_torch.cuda_gpu() == Gpu(
         name="NVIDIA H200",
         memory_bytes=150_000_000_000,
@@ -124,7 +124,8 @@ def test_the_gpu_is_described():
     )
     described, cache_bytes = measured_gpu._describe("cuda")
     assert (described.name, cache_bytes) == ("NVIDIA H200", 62_914_560)
-    assert measured_torch._uuid() == "GPU-0123"
+    monkeypatch.setattr(measured_torch, "nvml_meter", lambda uuid: f"meter of {uuid}")
+    assert measured_torch.gpu_meter() == "meter of GPU-0123"
 
 
 def test_without_torch(network, monkeypatch):

@@ -61,6 +61,8 @@ def test_a_row_per_kernel_and_cache_state():
     assert cold.source == "measured by accelsim, 2026-05-04; NumPy 2"
     assert "caches flushed before every sample; median of 2, least 100" in cold.note
     assert "p10 to p90 120 to 280 µs" in cold.note
+    assert cold.latency_range_us == pytest.approx((120, 280))
+    assert cold.energy_kind is None
     assert "60 µs of it are call and timer" in cold.note
     assert "call and timer" not in warm.note  # 0.5 of 7 µs
     assert "energy not measured: no readable counter; no specification is known" in cold.note
@@ -86,6 +88,7 @@ def test_measured_energy_is_not_estimated():
 def test_energy_is_estimated_from_the_data_sheet():
     cold, warm = record(power_specification=POWER).rows()
     assert (cold.energy_uj, warm.energy_uj) == (200 * 50, 7 * 50)  # µs times W
+    assert (cold.kind, cold.energy_kind) == ("measured", "estimate")
     assert (
         "energy is an ESTIMATE (no readable counter): time × 50 W, data sheet; "
         "whole package" in cold.note

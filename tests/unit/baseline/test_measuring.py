@@ -7,7 +7,7 @@ import pytest
 from accelsim.baseline import measuring
 from accelsim.baseline.device import this_device
 from accelsim.baseline.measured_kernels import dense_blas, sparse_csr
-from accelsim.baseline.measuring import LayerWork, Rules, measure_network
+from accelsim.baseline.measuring import LayerWork, Rules, Way, measure_network
 from accelsim.compression.layer import CompressedNetwork
 from accelsim.errors import AccelsimError, InputError
 
@@ -65,7 +65,15 @@ def backend():
 
 
 def measured(network, backend, rules=RULES, makers=(dense_blas, sparse_csr), **options):
-    return measure_network(network, {}, makers, backend, this_device(), rules, **options)
+    ways = [Way(maker, backend) for maker in makers]
+    return measure_network(network, {}, ways, this_device(), rules, **options)
+
+
+def test_every_way_is_measured_by_its_own_backend(network, backend):
+    other = FakeBackend()
+    ways = [Way(dense_blas, backend), Way(sparse_csr, other)]
+    measure_network(network, {}, ways, this_device(), RULES)
+    assert backend.flushes == other.flushes > 0
 
 
 def test_every_layer_kernel_and_batch_cold_and_warm(network, backend):
@@ -186,7 +194,9 @@ def test_vectors_of_an_inference_are_columns_unless_they_wait_for_each_other(mak
 def test_the_share_of_inputs_that_are_not_zero(network, backend):
     x = np.zeros((1, 60), np.float32)
     x[0, :15] = 1
-    record = measure_network(network, {"first": x}, (dense_blas,), backend, this_device(), RULES)
+    record = measure_network(
+        network, {"first": x}, [Way(dense_blas, backend)], this_device(), RULES
+    )
     assert [layer.activation_density_frac for layer in record.layers] == [0.25, 1.0]
     assert [layer.inputs for layer in record.layers] == ["given", "drawn"]
 
