@@ -69,7 +69,7 @@ def compare(
 
     Example: `accelsim compare alexnet_fc --no-measure --out reports/alexnet`
     """
-    from accelsim.baseline.measured_cpu import load_measurement
+    from accelsim.baseline.measured.cpu import load_measurement
     from accelsim.report.comparison import comparison_dict, print_comparison, write_comparison
     from accelsim.study.compare import compare as run
 

@@ -38,7 +38,7 @@ def measure(
 
     Example: `accelsim measure cpu alexnet_fc --out cpu.json`
     """
-    from accelsim.baseline.measured_cpu import save_measurement
+    from accelsim.baseline.measured.cpu import save_measurement
     from accelsim.report.measuring import print_measurement
     from accelsim.study.measure import measure as run
 

@@ -1,14 +1,15 @@
 """DRAM energy by two methods: a figure per bit, or the commands that a stream takes."""
 
 import math
-from typing import Literal, TypeAlias
-
-import pandas as pd
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from accelsim.errors import TechnologyError
 from accelsim.hardware.dram import Channel, Dram, dram
 from accelsim.hardware.dram_power import Commands
 from accelsim.hardware.terms import EnergyTerm
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Method: TypeAlias = Literal["per_bit", "commands"]
 # pJ in a microsecond at one mW.
@@ -58,13 +59,15 @@ def _per_us(power_mw: float | None) -> float | None:
     return None if power_mw is None else PJ_PER_MW_US * power_mw
 
 
-def compare_methods(kinds: list[str]) -> pd.DataFrame:
+def compare_methods(kinds: list[str]) -> "pd.DataFrame":
     """Read energy in pJ/bit of each kind whose commands are known, a row each; NaN: not published.
 
     activate to standby: parts of a stream at the channel's full bandwidth; `stream` is their sum.
     `one_burst_per_row`: activate and read where each row serves a single burst; no standby.
     `per_bit`: the kind's plain figure, and `stream_of_per_bit` the stream's ratio to it.
     """
+    import pandas as pd
+
     rows = [_comparison(name, kind) for name in kinds if (kind := dram(name)).command_energies]
     return pd.DataFrame(rows).set_index("kind")
 

@@ -117,12 +117,13 @@ def standing_terms(cycles: int, chip: Chip) -> Iterator[EnergyTerm]:
     machine, technology = chip.machine, chip.technology
     tree, detect = technology.power["clock_tree"], technology.power["leading_nonzero_detect"]
     pin, idle = technology.action("clock_pin"), technology.action("register_clock")
-    for name, group, units, energy_pj, source in (
-        ("clock tree", "clock", chip.area_mm2, tree.energy_per_cycle_pj, tree.source),
-        ("clock pins", "clock", chip.register_bits, pin.energy_pj, pin.source),
-        ("clocked registers", "registers", chip.register_bits, idle.energy_pj, idle.source),
-        (DETECTION, "logic", lnzd_nodes(machine.pes), detect.energy_per_cycle_pj, detect.source),
-    ):
+    by_the_clock = (
+        ("clock", chip.area_mm2, tree.energy_per_cycle_pj, tree.source),
+        ("clock", chip.register_bits, pin.energy_pj, pin.source),
+        ("registers", chip.register_bits, idle.energy_pj, idle.source),
+        ("logic", lnzd_nodes(machine.pes), detect.energy_per_cycle_pj, detect.source),
+    )
+    for name, (group, units, energy_pj, source) in zip(BY_THE_CLOCK, by_the_clock, strict=True):
         yield EnergyTerm(name, group, cycles, units * energy_pj, source)
     yield EnergyTerm(
         "SRAM leakage",

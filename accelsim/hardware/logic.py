@@ -21,7 +21,7 @@ class Block(NamedTuple):
     """A part of one PE, or one lane of the vector unit.
 
     register_bits: all of them are clocked in every cycle
-    multiplexers: with two inputs, one bit wide, of all read ports
+    multiplexers: with two inputs, one bit wide, of all read ports but the queue's (docs/energy.md)
     multipliers, adders: of the machine's words
     """
 

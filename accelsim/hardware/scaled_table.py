@@ -1,6 +1,5 @@
 """A technology table in another node: logic by the published scaling factors, status `scaled`."""
 
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,10 @@ from accelsim.hardware.scaling import scale_factors
 def scaled_fields(fields: dict[str, Any], node_nm: Any, path: Path) -> dict[str, Any]:
     """Fields of a table with every number of logic scaled from its node to `node_nm`.
 
-    Energies per action scale as the energy of a gate, areas as the area; what is per mm is divided by the
-    scaled length, what is per mm2 by the scaled area. SRAMs come from the grid's own rows of the node;
-    their factors and leakage per bit stay (estimate). Raises TechnologyError outside the method's nodes.
+    Energies per action scale as the energy of a gate, areas as the area, what is per mm2 as one over the
+    other. A wire's capacitance per mm stays, so its energy scales as the supply squared. SRAMs come from
+    the grid, at the node; their factors and leakage per bit stay, an estimate. Raises TechnologyError
+    outside the method's nodes.
     """
     if not isinstance(node_nm, int) or isinstance(node_nm, bool):
         raise TechnologyError(f"{path}: node_nm={node_nm!r}: give a whole number of nanometres")
@@ -27,13 +27,21 @@ def scaled_fields(fields: dict[str, Any], node_nm: Any, path: Path) -> dict[str,
             "source": row["source"] + remark,
         }
 
-    lengths = {"wire_mm": sqrt(factors.area)}
+    by_action = {"wire_mm": factors.supply**2}
     areas = {"mm2": factors.area}
     return fields | {
         "node_nm": node_nm,
         "alternatives": [],
+        "sram_scale": {
+            name: row
+            | {
+                "status": "estimate",
+                "source": f"{row['source']}; of {fields['node_nm']} nm, taken for {node_nm} nm",
+            }
+            for name, row in fields["sram_scale"].items()
+        },
         "actions": {
-            name: scaled(row, "energy_pj", factors.energy / lengths.get(name, 1.0))
+            name: scaled(row, "energy_pj", by_action.get(name, factors.energy))
             for name, row in fields["actions"].items()
         },
         "power": {

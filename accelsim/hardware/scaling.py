@@ -21,6 +21,7 @@ class ScaleFactors(NamedTuple):
     energy: float
     delay: float
     area: float
+    supply: float
     source: str
 
 
@@ -65,6 +66,9 @@ def scale_factors(from_nm: float, to_nm: float) -> ScaleFactors:
         nodes = [(table.nodes[node], part) for node, part in parts]
         return sum(part * math.log(node.at_vdd(getattr(node, what))) for node, part in nodes)
 
+    def mean_supply(parts: list[tuple[int, float]]) -> float:
+        return sum(part * math.log(table.nodes[node].vdd_v) for node, part in parts)
+
     area = sum(
         from_part * to_part * math.log(table.nodes[node].area_to[table.order_nm.index(other)])
         for node, from_part in before
@@ -74,6 +78,7 @@ def scale_factors(from_nm: float, to_nm: float) -> ScaleFactors:
         energy=math.exp(mean_log(after, "energy") - mean_log(before, "energy")),
         delay=math.exp(mean_log(after, "delay") - mean_log(before, "delay")),
         area=math.exp(area),
+        supply=math.exp(mean_supply(after) - mean_supply(before)),
         source=table.source,
     )
 

@@ -1,5 +1,6 @@
 """Technology tables: energy per action, power per cycle, area; every number with its source."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -100,14 +101,15 @@ class SramScale(BaseModel):
     area: Factor | None = None
     leakage: Leakage | None = None
 
-    def applied(self, macro: Sram, built_bytes: int) -> Sram:
+    def applied(self, macro: Sram, least_bytes: Callable[[int], int]) -> Sram:
         """The SRAM with these numbers instead of its own, and their sources beside its own.
 
-        built_bytes: capacity of what is built, where the grid has none as small as the macro
+        least_bytes: capacity of the smallest SRAM of a width: what is built where less is asked for
         """
         energy = self.energy.factor if self.energy else 1.0
         leakage_mw = macro.leakage_mw
         if self.leakage:
+            built_bytes = max(macro.capacity_bytes, least_bytes(macro.width_bits))
             leakage_mw = 8 * built_bytes * self.leakage.power_nw_per_bit / 1e6
         remarks = (
             [f"energy x {self.energy.factor:.4g}: {self.energy.source}"] if self.energy else []
@@ -173,9 +175,7 @@ class Technology(BaseModel):
             macro = cacti.sram_from_cacti(self.node_nm, capacity_bytes, width_bits)
         else:
             macro = sram(self.sram_table, self.node_nm, capacity_bytes, width_bits)
-        return self.sram_scale.applied(
-            macro, max(capacity_bytes, self.least_sram_bytes(width_bits))
-        )
+        return self.sram_scale.applied(macro, self.least_sram_bytes)
 
     @property
     def sram_table(self) -> Path:
@@ -197,12 +197,13 @@ def technology(name: str) -> Technology:
 
 
 def _file(name: str) -> Path:
-    known = technology_names()
-    if name in known:
-        return TABLES / f"{name}.toml"
     if name.endswith(".toml"):
         return Path(name)
-    raise TechnologyError(f"technology '{name}': no such table{closest(name, known, 'tables')}")
+    path = TABLES / f"{name}.toml"
+    if not name.isprintable() or not path.is_file() or path.parent != TABLES:
+        known = technology_names()
+        raise TechnologyError(f"technology '{name}': no such table{closest(name, known, 'tables')}")
+    return path
 
 
 @cache
@@ -218,6 +219,10 @@ def _technology(version: TableVersion) -> Technology:
         for name in names:
             if name not in getattr(loaded, kind):
                 raise _missing(path, kind, name)
+    for name in loaded.alternatives:
+        if name not in technology_names():
+            hint = closest(name, technology_names(), "tables")
+            raise TechnologyError(f"{path}: alternatives: '{name}' is no technology{hint}")
     return loaded
 
 
@@ -230,8 +235,8 @@ def _on_base(fields: dict[str, Any], path: Path) -> dict[str, Any]:
     if node_nm != base["node_nm"]:
         base = scaled_fields(base, node_nm, path)
     for field, value in fields.items():
-        rows = isinstance(value, dict) and field != "sram_scale"
-        base[field] = base.get(field, {}) | value if rows else value
+        rows = field in REQUIRED and isinstance(value, dict)
+        base[field] = base[field] | value if rows else value
     return base
 
 

@@ -18,7 +18,7 @@ from accelsim.report.page import Section, write_page
 from accelsim.report.sweeping import write_sweep
 from accelsim.report.tables import comparison_table, inspection_table, layers_table
 from accelsim.simulation.result import Result
-from accelsim.study.compare import compare
+from accelsim.study.compare import Comparison, compare
 from accelsim.study.sweep import sum_over_layers, sweep
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def demo(
     page = write_page(
         folder / "index.html",
         "LeNet-300-100 on an on-chip-SRAM accelerator",
-        _lead(described, comparison.table, right, len(labels)),
+        _lead(described, comparison, right, len(labels)),
         [
             *comparison_sections(comparison, folder),
             _balance(result, folder),
@@ -86,14 +86,15 @@ def _network_and_digits() -> tuple[CompressedNetwork, "np.ndarray", "np.ndarray"
     return network, arrays["inputs"], arrays["labels"]
 
 
-def _lead(described: Inspection, table: "pd.DataFrame", right: int, n: int) -> str:
-    whole = table[table["layer"] == "total"].set_index("kind").loc["simulated"]
-    dense = whole.iloc[-1]
+def _lead(described: Inspection, comparison: Comparison, right: int, n: int) -> str:
+    whole = rows_of(comparison).set_index("system")
+    on_chip, *_, from_dram = comparison.results
+    sram, dense = whole.loc[on_chip], whole.loc[from_dram]
     return (
         f"Trained on MNIST, pruned and stored with 4-bit shared weights, the network takes "
         f"{described.size_bytes:,} bytes instead of {described.dense_bytes:,} "
         f"({described.compression_ratio:.1f} times smaller, everything counted). On chip, an inference "
-        f"takes {whole.iloc[0]['latency_us']:.2f} µs and {whole.iloc[0]['energy_uj']:.3f} µJ; the same "
+        f"takes {sram['latency_us']:.2f} µs and {sram['energy_uj']:.3f} µJ; the same "
         f"machine fetching dense weights from DRAM takes {dense['latency_ratio']:.0f} times as long and "
         f"{dense['energy_ratio']:.0f} times the energy. It reads {right} of {n} drawn digits right."
     )

@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
-from accelsim.baseline.measurement import Cache, KernelTimings, Measurement, Timing
+from accelsim.baseline.measured.record import Cache, KernelTimings, Measurement, Timing
 from accelsim.report.tables import FittedTable
 from accelsim.report.units import MISSING, energy_text, time_text
 

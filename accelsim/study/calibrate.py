@@ -34,9 +34,12 @@ MODULES = {
     "accumulator": "ActRW",
     "activation SRAM": "ActRW",
     "activation registers": "ActRW",
+    "Huffman tables": "SpmatRead",
+    "decoder shifter": "SpmatRead",
     "filler": "filler",
 }
-OUTSIDE = ("leading-non-zero detection", "broadcast wires")
+# How components begin that are in no PE.
+OUTSIDE = ("leading-non-zero detection", "broadcast wires", "DRAM", "vector")
 TYPES = {"registers": "register", "logic": "combinational", "leakage": "memory"}
 # What the modules share, and the area that they share it by.
 SHARED = {
@@ -135,6 +138,12 @@ def every_half(result: Result, what: What) -> "pd.DataFrame":
     return pd.DataFrame(found)
 
 
+def pes_energy_pj(result: Result) -> float:
+    """Energy of the PEs alone, as EIE counts: without the wires and the tree between them."""
+    terms = [term for layer in result.layer_results for term in layer.energy]
+    return sum(term.energy_pj for term in terms if not term.component.startswith(OUTSIDE))
+
+
 def pe_parts(result: Result, what: What) -> list[Part]:
     """Every component of one PE (mean over the array), split where several modules share it."""
     return _power_parts(result) if what == "power_mw" else _area_parts(result)
@@ -191,7 +200,7 @@ def _area_parts(result: Result) -> list[Part]:
 
 def _split(result: Result, what: What, component: str, group: str, value: float) -> list[Part]:
     """A component as a part, or as the modules' shares of it; nothing if it is outside of the PEs."""
-    if component in OUTSIDE:
+    if component.startswith(OUTSIDE):
         return []
     kind = TYPES.get(group, group)
     ending = component.rpartition(": ")[2]  # of a block's area: what it is made of
@@ -206,7 +215,7 @@ def _shares(result: Result, group: str) -> dict[str, float]:
     """Each module's part of the area of a group, or of all groups that are in modules."""
     areas: dict[str, float] = {}
     for term in result.area_terms:
-        outside = term.component in (*OUTSIDE, *SHARED, "filler")
+        outside = term.component.startswith((*OUTSIDE, *SHARED, "filler"))
         if not outside and group in ("", term.group):
             module = _module(term.component)
             areas[module] = areas.get(module, 0.0) + term.area_mm2

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accelsim.baseline.measured_cpu import Measurement, measure_cpu
+from accelsim.baseline.measured.cpu import Measurement, measure_cpu
 from accelsim.baseline.published import BaselineRow, match_layer, published_layer
 from accelsim.compression.layer import CompressedNetwork
 from accelsim.errors import HardwareError, InputError, NetworkError

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from accelsim.baseline.calibration import CALIBRATED
 from accelsim.baseline.platform import KERNELS, platform_names
 from accelsim.baseline.published import BaselineRow, Range, match_layer, published_times
 from accelsim.baseline.roofline import estimated_times
@@ -16,12 +17,6 @@ from accelsim.simulation.result import Result
 from accelsim.simulation.session import Session
 
 TOTAL = "total"
-# Platforms whose own times were published: a model of them adds nothing where those stand.
-MODELLED = {
-    "i7-5930k": "CPU (Core i7-5930K)",
-    "titan-x": "GPU (Titan X)",
-    "tegra-k1": "mobile GPU (Tegra K1)",
-}
 
 
 def with_total(rows: list[BaselineRow], n_layers: int) -> list[BaselineRow]:
@@ -219,4 +214,4 @@ def estimated(
 
 def _unpublished(network: CompressedNetwork) -> list[str]:
     matched = [match_layer(layer.name, layer.n_in, layer.n_out) for layer in network.layers]
-    return [name for name in platform_names() if not all(matched) or name not in MODELLED]
+    return [name for name in platform_names() if not all(matched) or name not in CALIBRATED]

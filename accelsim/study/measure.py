@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from accelsim.baseline.measured_cpu import Measurement, measure_cpu
-from accelsim.baseline.measured_gpu import check_gpu, measure_gpu
+from accelsim.baseline.measured.cpu import Measurement, measure_cpu
+from accelsim.baseline.measured.gpu import check_gpu, measure_gpu
 from accelsim.compression.layer import CompressedNetwork
 from accelsim.errors import InputError
 from accelsim.hardware.accelerator import accelerator

@@ -21,7 +21,7 @@ from accelsim.compression.layer import CompressedLayer, CompressedNetwork
 from accelsim.compression.sizes import NetworkSizes
 from accelsim.network.draw import draw_sparse_weights
 from accelsim.network.layers import Network
-from accelsim.study.reproduce.deep_compression_published import (
+from accelsim.study.reproduce.deep_compression.published import (
     PAPER_NETWORKS,
     PaperNetwork,
     published_entries_pct,
@@ -29,7 +29,7 @@ from accelsim.study.reproduce.deep_compression_published import (
     published_networks,
     size_bytes,
 )
-from accelsim.study.reproduce.deep_compression_sizes import beside_published, drawn, layer_sizes
+from accelsim.study.reproduce.deep_compression.sizes import beside_published, drawn, layer_sizes
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -12,14 +12,14 @@ import large_networks_page as page
 import pandas as pd
 
 import accelsim
-from accelsim.study.reproduce.deep_compression_published import (
+from accelsim.study.reproduce.deep_compression.published import (
     MEASURES,
     PAPER_NETWORKS,
     TOTAL,
     published_layers,
     published_networks,
 )
-from accelsim.study.reproduce.deep_compression_sizes import layer_sizes
+from accelsim.study.reproduce.deep_compression.sizes import layer_sizes
 
 HERE = Path(__file__).parent
 MODELS = HERE.parents[1] / "models"

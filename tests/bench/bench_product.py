@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import accelsim
-from accelsim.baseline.measured_kernels import Weights, codebook, dense_blas, sparse_csr
+from accelsim.baseline.measured.kernels import Weights, codebook, dense_blas, sparse_csr
 from bench.harness import compare
 
 

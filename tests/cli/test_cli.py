@@ -602,7 +602,7 @@ def with_file_limit(n_bytes, *arguments):
     [
         (["compress", "-o", "out/a.safetensors"], "a.safetensors", 1000),
         (["compare", "--no-measure", "-o", "out"], "comparison.csv", 1000),
-        (["compare", "--no-measure", "-o", "out"], "comparison.png", 8000),
+        (["compare", "--no-measure", "-o", "out"], "comparison.png", 80000),
         (["sweep", "-v", "pes=1,2,4", "-o", "out"], "points.jsonl", 4000),
         (["sweep", "-v", "pes=1,2,4", "-o", "out"], "sweep.png", 16000),
         (["simulate", "--csv", "out"], "layers.csv", 200),

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from accelsim import cli
-from accelsim.baseline import measured_cpu, measured_torch
+from accelsim.baseline.measured import cpu, torch_backend
 
 
 @pytest.fixture
 def run(monkeypatch, capsys):
     """Run the command line: exit code, stdout, stderr."""
-    monkeypatch.setattr(measured_cpu, "flush_bytes", lambda _: 100_000)
+    monkeypatch.setattr(cpu, "flush_bytes", lambda _: 100_000)
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["accelsim", *map(str, words)])
@@ -75,7 +75,7 @@ def test_batches_that_are_none(run, batch, message):
 
 
 def test_a_gpu_without_torch_is_one_line(run, monkeypatch):
-    monkeypatch.setattr(measured_torch, "find_spec", lambda _: None)
+    monkeypatch.setattr(torch_backend, "find_spec", lambda _: None)
     code, out, err = run("measure", "gpu", "lenet-300-100")
     assert (code, out) == (2, "")
     assert err == "accelsim: measure gpu: PyTorch is not installed: pip install 'accelsim[gpu]'\n"

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import accelsim
 from accelsim import cli
-from accelsim.baseline.measured_cpu import measure_cpu
+from accelsim.baseline.measured.cpu import measure_cpu
 from accelsim.study import compare, measure
 
 ROOT = Path(__file__).parents[2]

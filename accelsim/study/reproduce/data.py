@@ -3,16 +3,14 @@
 import os
 from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
-# Beside the repository that accelsim lies in, or that one stands in.
-USUAL = (ROOT.parent / "shared" / "data", Path("..") / "shared" / "data")
+USUAL = Path("..") / "shared" / "data"
 
 
 def real_data() -> Path | None:
     """The folder that ACCELSIM_DATA names, else ../shared/data; None where there is none."""
     named = os.environ.get("ACCELSIM_DATA")
-    folders = (Path(named),) if named else USUAL
-    return next((folder for folder in folders if folder.is_dir()), None)
+    folder = Path(named) if named else USUAL
+    return folder if folder.is_dir() else None
 
 
 def real_file(name: str) -> Path | None:

@@ -10,9 +10,9 @@ from accelsim.validation import closest
 
 # Where each one's function lives: modules are loaded when they are needed.
 PAPERS = {
-    "eie": ("accelsim.study.reproduce.eie", "reproduce_eie"),
+    "eie": ("accelsim.study.reproduce.eie.paper", "reproduce_eie"),
     "deep-compression": (
-        "accelsim.study.reproduce.deep_compression",
+        "accelsim.study.reproduce.deep_compression.paper",
         "reproduce_deep_compression",
     ),
 }

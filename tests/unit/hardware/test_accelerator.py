@@ -46,6 +46,7 @@ OTHER_VALUES = {
     "technology": "other.toml",
     "vector_lanes": 16,
     "dram": "hbm2",
+    "dram_energy": "commands",
 }
 
 

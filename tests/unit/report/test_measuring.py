@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from accelsim.baseline.device import this_device
-from accelsim.baseline.device_power import PowerSpecification
-from accelsim.baseline.measurement import KernelTimings, LayerTimings, Measurement, Timing
+from accelsim.baseline.measured.device import this_device
+from accelsim.baseline.measured.device_power import PowerSpecification
+from accelsim.baseline.measured.record import KernelTimings, LayerTimings, Measurement, Timing
 from accelsim.report.measuring import print_measurement
 
 POWER = PowerSpecification(pattern="*", tdp_w=50, source="data sheet", note="whole package")

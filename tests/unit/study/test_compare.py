@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from accelsim.baseline.measured_cpu import measure_cpu
+from accelsim.baseline.measured.cpu import measure_cpu
 from accelsim.baseline.platform import TABLES as PLATFORMS
 from accelsim.baseline.platform import platform
 from accelsim.baseline.published import TABLES

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from accelsim.baseline import measured_cpu, measured_torch
-from accelsim.baseline.measured_cpu import load_measurement, save_measurement
+from accelsim.baseline.measured import cpu, torch_backend
+from accelsim.baseline.measured.cpu import load_measurement, save_measurement
 from accelsim.errors import InputError
 from accelsim.network.layers import Layer, Network
 from accelsim.study import measure as module
@@ -12,7 +12,7 @@ from accelsim.study.measure import measure
 @pytest.fixture(autouse=True)
 def _small_caches(monkeypatch):
     """A flush of 128 MiB before each sample would make these tests slow and prove nothing."""
-    monkeypatch.setattr(measured_cpu, "flush_bytes", lambda _: 100_000)
+    monkeypatch.setattr(cpu, "flush_bytes", lambda _: 100_000)
 
 
 def test_every_layer_is_measured(network, tmp_path):
@@ -51,6 +51,6 @@ def test_an_unknown_target_is_named(network):
 
 
 def test_a_gpu_without_torch_is_refused_before_anything_is_loaded(monkeypatch):
-    monkeypatch.setattr(measured_torch, "find_spec", lambda _: None)
+    monkeypatch.setattr(torch_backend, "find_spec", lambda _: None)
     with pytest.raises(InputError, match="measure gpu: PyTorch is not installed"):
         measure("no such file", "gpu")

@@ -8,11 +8,11 @@ import pytest
 from exact.layers import REPOSITORY, data_dir
 
 from accelsim.report.figures.deep_compression import FIGURES
-from accelsim.study.reproduce import deep_compression
 from accelsim.study.reproduce.chapters import COLUMNS
-from accelsim.study.reproduce.deep_compression_published import PAPER_NETWORKS
-from accelsim.study.reproduce.deep_compression_sizes import our_network
-from accelsim.study.reproduce.deep_compression_table_1 import Errors, errors_of, table_1
+from accelsim.study.reproduce.deep_compression import paper
+from accelsim.study.reproduce.deep_compression.published import PAPER_NETWORKS
+from accelsim.study.reproduce.deep_compression.sizes import our_network
+from accelsim.study.reproduce.deep_compression.table_1 import Errors, errors_of, table_1
 
 RECORDS = REPOSITORY / "reports" / "reference" / "deep_compression"
 
@@ -25,8 +25,8 @@ def told():
 @pytest.fixture(scope="module")
 def reproduction(told):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deep_compression, "real_file", lambda _name: None)
-        yield deep_compression.reproduce_deep_compression(
+        patch.setattr(paper, "real_file", lambda _name: None)
+        yield paper.reproduce_deep_compression(
             progress=lambda step, share: told.append((step, share))
         )
 

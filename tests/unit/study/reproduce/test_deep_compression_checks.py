@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from accelsim.compression.describe import inspect
-from accelsim.study.reproduce.deep_compression_checks import all_checks, inconsistencies
-from accelsim.study.reproduce.deep_compression_published import PAPER_NETWORKS
-from accelsim.study.reproduce.deep_compression_times import times
+from accelsim.study.reproduce.deep_compression.checks import all_checks, inconsistencies
+from accelsim.study.reproduce.deep_compression.published import PAPER_NETWORKS
+from accelsim.study.reproduce.deep_compression.times import times
 from accelsim.study.reproduce.rounding import Check, Known
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from accelsim.baseline.published import TABLES
 from accelsim.compression.describe import inspect
-from accelsim.study.reproduce.deep_compression_layers import layer_chapter, padded_pct, stages
-from accelsim.study.reproduce.deep_compression_published import (
+from accelsim.study.reproduce.deep_compression.layers import layer_chapter, padded_pct, stages
+from accelsim.study.reproduce.deep_compression.published import (
     PAPER_NETWORKS,
     TOTAL,
     published_entries_pct,
@@ -14,7 +14,7 @@ from accelsim.study.reproduce.deep_compression_published import (
     size_bytes,
     stated,
 )
-from accelsim.study.reproduce.deep_compression_sizes import (
+from accelsim.study.reproduce.deep_compression.sizes import (
     beside_published,
     drawn,
     layer_sizes,

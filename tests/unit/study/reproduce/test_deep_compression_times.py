@@ -5,7 +5,7 @@ import pytest
 
 from accelsim.baseline.calibration import calibration_table
 from accelsim.baseline.published import TABLES
-from accelsim.study.reproduce.deep_compression_times import (
+from accelsim.study.reproduce.deep_compression.times import (
     ENERGY,
     MEAN,
     SPEEDUP,

@@ -21,17 +21,17 @@ from accelsim.compression.layer import CompressedNetwork
 from accelsim.hardware.accelerator import accelerator
 from accelsim.report.reproduction import rounded
 from accelsim.simulation.session import Session
-from accelsim.study.reproduce import eie_claims
 from accelsim.study.reproduce.data import real_data
-from accelsim.study.reproduce.eie import reproduce_eie
-from accelsim.study.reproduce.eie_layers import REAL, table_iii
-from accelsim.study.reproduce.eie_runs import NO_DATA, active_inputs, prepare, run_layer
-from accelsim.study.reproduce.eie_sweeps import best_widths, lock_step, row_reads_per_column
-from accelsim.study.reproduce.eie_systems import geomean
-from accelsim.study.reproduce.eie_unevenness import draw_uneven, spreads
+from accelsim.study.reproduce.eie import claims
+from accelsim.study.reproduce.eie.layers import REAL, table_iii
+from accelsim.study.reproduce.eie.paper import reproduce_eie
+from accelsim.study.reproduce.eie.runs import NO_DATA, active_inputs, prepare, run_layer
+from accelsim.study.reproduce.eie.sweeps import best_widths, lock_step, row_reads_per_column
+from accelsim.study.reproduce.eie.systems import geomean
+from accelsim.study.reproduce.eie.unevenness import draw_uneven, spreads
 
 COMMITTED = Path(__file__).parents[4] / "reports" / "reference" / "eie"
-# What the issue asks of the layers that published, rounded densities explain.
+# Layers that the published, rounded densities explain.
 WITHIN_6_PCT = ("Alex-6", "Alex-7", "VGG-7", "VGG-8", "NT-We", "NT-Wd")
 NO_REAL_DATA = "ACCELSIM_DATA not set and ../shared/data absent: no alexnet_fc8.npz"
 
@@ -151,21 +151,21 @@ def test_every_text_is_filled_in(computed):
 
 
 def test_inconsistencies_by_hand():
-    found = {(each.row, each.column): each for each in eie_claims.figures()}
+    found = {(each.row, each.column): each for each in claims.figures()}
     nt_we = found["NT-We", "EIE (ratio)"]
     assert (nt_we.published, nt_we.ours) == (63, pytest.approx(605.0 / 8.0))
     # 7516.2 / 30.3 = 248.06, printed as 248; 1134.9 / 80.5 = 14.1, printed as 14.
     assert ("Alex-6", "EIE (ratio)") not in found
     assert ("Alex-8", "GPUd (ratio)") not in found
-    (nt_lstm,) = eie_claims.table_iii()
+    (nt_lstm,) = claims.table_iii()
     assert (nt_lstm.row, nt_lstm.published, nt_lstm.ours) == ("NT-LSTM", 11, pytest.approx(10))
-    (vgg_8,) = eie_claims.table_iv()
+    (vgg_8,) = claims.table_iv()
     # 4096 × 0.411 × 1000 × 0.225 / (64 × 800) µs
     assert (vgg_8.row, vgg_8.ours) == ("VGG-8", pytest.approx(7.398))
 
 
 def test_table_v_agrees_with_itself_within_rounding():
-    assert eie_claims.table_v() == []
+    assert claims.table_v() == []
 
 
 def test_printed_tables_are_whole():

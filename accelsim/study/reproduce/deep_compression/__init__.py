@@ -1,0 +1,1 @@
+"""Deep Compression (Han et al., ICLR 2016), chapter by chapter."""

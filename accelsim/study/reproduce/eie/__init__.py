@@ -1,0 +1,1 @@
+"""EIE (Han et al., ISCA 2016), chapter by chapter."""
