@@ -4,6 +4,8 @@ VENV ?= .venv
 # Extras that `make test` installs; CI adds `train` (torch) so that nothing is skipped.
 EXTRAS ?= dev
 BIN := $(VENV)/bin
+# A worker per CPU. One thread of BLAS each: more would wait for CPUs that other workers use.
+PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 .PHONY: demo test lint types imports bounds bench reference clean
 
@@ -11,7 +13,7 @@ demo: $(VENV)/.installed
 	$(BIN)/accelsim demo
 
 test: $(VENV)/.installed-$(EXTRAS)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 lint: $(VENV)/.installed-$(EXTRAS)
 	$(BIN)/ruff check .
@@ -27,7 +29,7 @@ imports: $(VENV)/.installed-$(EXTRAS)
 # on. The cache is apart, because cached machine code does not remember whether it checks.
 bounds: $(VENV)/.installed-$(EXTRAS)
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/numba-bounds \
-		$(BIN)/python -m pytest tests/exact tests/property tests/unit/compression tests/unit/simulation
+		$(PYTEST) tests/exact tests/property tests/unit/compression tests/unit/simulation
 
 # Speed, as ratios to a baseline in the same run. Not part of `make test`: no test depends on time.
 bench: $(VENV)/.installed-$(EXTRAS)

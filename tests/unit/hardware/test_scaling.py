@@ -2,6 +2,7 @@
 
 import math
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -118,8 +119,17 @@ def test_the_document_shows_what_the_code_computes():
     rows = re.findall(r"^\| (\d+) nm \| (\S+) \| (\S+) \| (\S+) \|$", page, re.MULTILINE)
     assert [int(row[0]) for row in rows] == [180, 65, 32, 28, 16, 7]
     for node, *cells in rows:
-        energy, delay, area, _ = scale_factors(45, int(node))
-        assert cells == [f"{energy:.3g}", f"{delay:.3g}", f"{area:.2g}"]
+        factors = scale_factors(45, int(node))
+        assert cells == [f"{factors.energy:.3g}", f"{factors.delay:.3g}", f"{factors.area:.2g}"]
+
+
+def test_supplies_scale_as_the_table_has_them():
+    """Nominal supplies; between two nodes their logarithms are interpolated."""
+    nodes = tomllib.loads(scaling.TABLE.read_text(encoding="utf-8"))["nodes"]
+    assert scale_factors(45, 32).supply == pytest.approx(
+        nodes["32"]["vdd_v"] / nodes["45"]["vdd_v"]
+    )
+    assert scale_factors(45, 45).supply == 1.0
 
 
 def test_neighbours_of_points_between_and_outside():

@@ -128,7 +128,7 @@ def _table_text(compared: list[Compared], what: What, where: str) -> str:
         f"Of these, {worst} is the furthest off, by {checks[worst]:+.1f} %; the total is "
         f"{checks['total']:+.1f} % off. Types and modules both add up to the total, so that total and memory "
         f"follow from the fitted rows and the other {len(checks) - len(SUMS)} checks: what these miss may "
-        "cancel there.\n\nThe half was chosen after all {len(compared)} rows had been seen; "
+        f"cancel there.\n\nThe half was chosen after all {len(compared)} rows had been seen; "
         "the chapter on the factors tells how other halves do."
     )
 

@@ -6,8 +6,8 @@ from exact.layers import data_dir
 
 from accelsim.baseline.published import pe_table
 from accelsim.study.calibrate import FACTORS, FIT_ROWS, pe_parts, pe_rows
-from accelsim.study.reproduce.eie_chip import chapters, published_chip
-from accelsim.study.reproduce.eie_runs import prepare
+from accelsim.study.reproduce.eie.chip import chapters, published_chip
+from accelsim.study.reproduce.eie.runs import prepare
 
 
 @pytest.fixture(scope="module")
