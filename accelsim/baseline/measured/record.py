@@ -197,11 +197,21 @@ class Measurement(Record):
             layer=layer.name,
             latency_us=timing.median_us,
             energy_uj=energy.energy_uj,
-            source=f"measured by accelsim, {self.date_utc:%Y-%m-%d}; {kernel.package}",
+            source=(
+                f"measured by accelsim, {self.date_utc:%Y-%m-%d}; {kernel.package}"
+                f"{self._energy_origin(energy)}"
+            ),
             note=f"{self._note(layer, kernel, timing)}; {energy.note}",
             latency_range_us=(timing.percentile_us(10), timing.percentile_us(90)),
             energy_kind="estimate" if energy.kind == "estimate" else None,
         )
+
+    def _energy_origin(self, energy: Energy) -> str:
+        """Where the energy is from, if there is one, in few words."""
+        power = self.power_specification
+        if energy.kind == "estimate" and power:
+            return f"; energy: an estimate, time × {power.tdp_w:g} W ({power.source})"
+        return f"; energy: {self.energy_source}" if energy.kind == "measured" else ""
 
     def _system(self, here: bool, kernel: str) -> str:
         if not here:
