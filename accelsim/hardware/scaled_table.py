@@ -17,7 +17,10 @@ def scaled_fields(fields: dict[str, Any], node_nm: Any, path: Path) -> dict[str,
     """
     if not isinstance(node_nm, int) or isinstance(node_nm, bool):
         raise TechnologyError(f"{path}: node_nm={node_nm!r}: give a whole number of nanometres")
-    factors = scale_factors(fields["node_nm"], node_nm)
+    try:
+        factors = scale_factors(fields["node_nm"], node_nm)
+    except TechnologyError as error:
+        raise TechnologyError(f"{path}: node_nm={node_nm}: {error}") from None
     remark = f"; scaled from {fields['node_nm']} to {node_nm} nm: {factors.source}"
 
     def scaled(row: dict[str, Any], number: str, factor: float) -> dict[str, Any]:

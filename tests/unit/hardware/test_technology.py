@@ -131,7 +131,7 @@ def test_a_table_on_a_base_says_only_where_it_differs(write):
         ('base = 45\nname = "own"', "base=45: give the name of a technology"),
         ('base = "own.toml"\nname = "own"', "based on each other"),
         ('base = "45nm"\nname = "own"\nnode_nm = 1.5', "node_nm=1.5: give a whole number"),
-        ('base = "45nm"\nname = "own"\nnode_nm = 500', "500"),
+        ('base = "45nm"\nname = "own"\nnode_nm = 500', "own.toml: node_nm=500: "),
         ('base = "45nm"\nname = "own"\nactions = 3', "actions"),
         ('base = "45nm"\nname = "own"\n[alternatives]', "alternatives"),
         ('base = "45nm"\nname = "own"\n[sram]\nx = 1', "sram"),
