@@ -29,7 +29,8 @@ imports: $(VENV)/.installed-$(EXTRAS)
 # on. The cache is apart, because cached machine code does not remember whether it checks.
 bounds: $(VENV)/.installed-$(EXTRAS)
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/numba-bounds \
-		$(PYTEST) tests/exact tests/property tests/unit/compression tests/unit/simulation
+		$(PYTEST) tests/exact tests/property tests/unit/simulation \
+		tests/unit/compression --ignore=tests/unit/compression/training
 
 # Speed, as ratios to a baseline in the same run. Not part of `make test`: no test depends on time.
 bench: $(VENV)/.installed-$(EXTRAS)

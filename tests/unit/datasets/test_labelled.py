@@ -20,7 +20,7 @@ def idx(values: np.ndarray) -> bytes:
 def folder(tmp_path):
     images = RNG.integers(0, 256, (7, 3, 2), dtype=np.uint8)
     labels = RNG.integers(0, 4, 7, dtype=np.uint8)
-    (tmp_path / f"{IMAGES}.gz").write_bytes(gzip.compress(idx(images)))
+    (tmp_path / f"{IMAGES}.gz").write_bytes(gzip.compress(idx(images), mtime=0))
     (tmp_path / LABELS).write_bytes(idx(labels))
     return tmp_path, images, labels
 
@@ -40,7 +40,7 @@ def test_idx_files_are_read_plain_and_packed(folder):
         (LABELS, idx(np.zeros(7, np.uint8))[:-1], "truncated"),
         (LABELS, bytes([0, 0, 8, 4]) + b"\xff" * 16, "claims sizes"),
         (LABELS, idx(np.zeros(6, np.uint8)), "give a whole number for each example"),
-        (f"{IMAGES}.gz", gzip.compress(b"\0\0\x08\x03")[:-9], "is damaged|claims"),
+        (f"{IMAGES}.gz", gzip.compress(b"\0\0\x08\x03", mtime=0)[:-9], "is damaged|claims"),
         (f"{IMAGES}.gz", b"no gzip at all", "is damaged"),
         *(
             (f"{IMAGES}.gz", gzip.compress(idx(np.zeros((7, 2), np.uint8)))[:-cut], "is damaged")
