@@ -43,11 +43,23 @@ def test_idx_files_are_read_plain_and_packed(folder):
         (f"{IMAGES}.gz", gzip.compress(b"\0\0\x08\x03", mtime=0)[:-9], "is damaged|claims"),
         (f"{IMAGES}.gz", b"no gzip at all", "is damaged"),
         *(
-            (f"{IMAGES}.gz", gzip.compress(idx(np.zeros((7, 2), np.uint8)))[:-cut], "is damaged")
+            (
+                f"{IMAGES}.gz",
+                gzip.compress(idx(np.zeros((7, 2), np.uint8)), mtime=0)[:-cut],
+                "is damaged",
+            )
             for cut in range(1, 9)  # in the checksum and the length
         ),
-        (f"{IMAGES}.gz", gzip.compress(idx(np.zeros((7, 2), np.uint8))) + b"x", "is damaged"),
-        (f"{IMAGES}.gz", gzip.compress(idx(np.zeros((7, 2), np.uint8)) + b"x"), "goes on after"),
+        (
+            f"{IMAGES}.gz",
+            gzip.compress(idx(np.zeros((7, 2), np.uint8)), mtime=0) + b"x",
+            "is damaged",
+        ),
+        (
+            f"{IMAGES}.gz",
+            gzip.compress(idx(np.zeros((7, 2), np.uint8)) + b"x", mtime=0),
+            "goes on after",
+        ),
         (LABELS, idx(np.zeros(7, np.uint8)) + b"\0", r"goes on after its \[7\] bytes"),
     ],
 )
