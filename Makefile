@@ -4,8 +4,9 @@ VENV ?= .venv
 # Extras that `make test` installs; CI adds `train` (torch) so that nothing is skipped.
 EXTRAS ?= dev
 BIN := $(VENV)/bin
-# A worker per CPU. One thread of BLAS each: more would wait for CPUs that other workers use.
-PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+# A worker per CPU. One thread of BLAS each: more would wait for CPUs that other workers use. Tests of a
+# group, which share something that takes long to make, run in one worker.
+PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
 .PHONY: demo test lint types imports bounds bench reference clean
 
@@ -26,11 +27,13 @@ imports: $(VENV)/.installed-$(EXTRAS)
 	$(BIN)/lint-imports
 
 # Out-of-bounds reads are silent in compiled code: run everything that drives the kernels with checks
-# on. The cache is apart, because cached machine code does not remember whether it checks.
+# on (the stepped twin, training and steps do not). The cache is apart, because cached machine code does
+# not remember whether it checks.
 bounds: $(VENV)/.installed-$(EXTRAS)
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(VENV)/numba-bounds \
 		$(PYTEST) tests/exact tests/property tests/unit/simulation \
-		tests/unit/compression --ignore=tests/unit/compression/training
+		tests/unit/compression --ignore-glob='tests/exact/test_stepped_*' \
+		--ignore=tests/unit/compression/training --ignore=tests/unit/compression/steps
 
 # Speed, as ratios to a baseline in the same run. Not part of `make test`: no test depends on time.
 bench: $(VENV)/.installed-$(EXTRAS)
