@@ -5,8 +5,8 @@ VENV ?= .venv
 EXTRAS ?= dev
 BIN := $(VENV)/bin
 # A worker per CPU. One thread of BLAS each: more would wait for CPUs that other workers use. Tests of a
-# group, which share something that takes long to make, run in one worker.
-PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
+# file run in order in one worker, because they share what takes long to make, and generators.
+PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 .PHONY: demo test lint types imports bounds bench reference clean
 

@@ -11,8 +11,6 @@ from accelsim.network.npz import read_arrays
 from accelsim.report.demo import demo
 from accelsim.simulation.network import simulate
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):

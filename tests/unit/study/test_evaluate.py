@@ -54,8 +54,9 @@ def test_each_arithmetic_gives_the_simulators_own_outputs(network):
 
 def test_formats_come_from_the_first_examples_only(network):
     """Inputs fifty times larger than all that was seen are cut to one and the same vector of 8 bits."""
-    small = RNG.uniform(0.5, 1, (10, 6)).astype(np.float32)
-    large = RNG.choice([-1, 1], (10, 6)) * RNG.uniform(20, 50, (10, 6))
+    rng = np.random.default_rng(3)
+    small = rng.uniform(0.5, 1, (10, 6)).astype(np.float32)
+    large = rng.choice([-1, 1], (10, 6)) * rng.uniform(20, 50, (10, 6))
     inputs = np.concatenate([small, large]).astype(np.float32)
     data = Dataset("drawn", inputs, plain(network, inputs).argmax(axis=1))
     narrow = evaluate(network, data, arithmetic=[8], calibration=10)

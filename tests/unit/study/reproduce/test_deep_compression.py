@@ -14,8 +14,6 @@ from accelsim.study.reproduce.deep_compression.published import PAPER_NETWORKS
 from accelsim.study.reproduce.deep_compression.sizes import our_network
 from accelsim.study.reproduce.deep_compression.table_1 import Errors, errors_of, table_1
 
-pytestmark = pytest.mark.xdist_group("deep_compression")
-
 RECORDS = REPOSITORY / "reports" / "reference" / "deep_compression"
 
 

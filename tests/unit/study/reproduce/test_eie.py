@@ -30,8 +30,6 @@ from accelsim.study.reproduce.eie.sweeps import best_widths, lock_step, row_read
 from accelsim.study.reproduce.eie.systems import geomean
 from accelsim.study.reproduce.eie.unevenness import draw_uneven, spreads
 
-pytestmark = pytest.mark.xdist_group("eie")
-
 COMMITTED = Path(__file__).parents[4] / "reports" / "reference" / "eie"
 # Layers that the published, rounded densities explain.
 WITHIN_6_PCT = ("Alex-6", "Alex-7", "VGG-7", "VGG-8", "NT-We", "NT-Wd")

@@ -9,8 +9,6 @@ from accelsim.study.calibrate import FACTORS, FIT_ROWS, pe_parts, pe_rows
 from accelsim.study.reproduce.eie.chip import chapters, published_chip
 from accelsim.study.reproduce.eie.runs import prepare
 
-pytestmark = pytest.mark.xdist_group("eie_chip")
-
 
 @pytest.fixture(scope="module")
 def runs():
